@@ -1,0 +1,236 @@
+"""The SQL database behind the consumers: SQLite in a file, or PostgreSQL by ``DATABASE_URL``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import MetaData, Row, Table, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.base import Executable
+
+from tables.engines import SQLITE_BUSY_TIMEOUT_S, WRITES, make_engine, read_url
+from tables.faults import as_mistake, as_permanent, is_away, is_conflict
+from trunkline.errors import ConfigurationError, TrunklineError
+
+T = TypeVar("T")
+Work = Callable[[AsyncConnection], Awaitable[T]]
+Insert = postgresql.Insert | sqlite.Insert
+
+#: Every table of the application; each module of ``tables`` puts its own here when imported.
+metadata = MetaData()
+
+_log = logging.getLogger(__name__)
+
+#: Times that a transaction which lost against another one is tried in all.
+_ATTEMPTS = 5
+_BACKOFF_S = 0.02
+#: Held on PostgreSQL while tables are made; any number that no one else uses.
+_SCHEMA_LOCK = 7_241_905_118
+_STOP_TIMEOUT_S = 3.0
+
+
+class Database:
+    """A pool of connections to one database, and the rules for writing to it.
+
+    All of ``tables`` write through :meth:`write` or :meth:`execute`. A pod makes one, starts it
+    before its first event and stops it after its last.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Read the URL; nothing is connected yet.
+
+        Raises:
+            ConfigurationError: The URL cannot be read, or names an unsupported database.
+
+        """
+        self._address = read_url(url)
+        self._engine = make_engine(self._address)
+        self.is_postgresql = self._address.dialect == "postgresql"
+        level = {"isolation_level": "READ COMMITTED"} if self.is_postgresql else {WRITES: True}
+        self._writer = self._engine.execution_options(**level)
+        # SQLite has one writer at a time; waiting here is fair, its own waiting is by chance.
+        self._turn: AbstractAsyncContextManager[Any] = (
+            nullcontext() if self.is_postgresql else asyncio.Lock()
+        )
+
+    def __str__(self) -> str:
+        """Return the URL without user, password and options."""
+        return self._address.shown
+
+    async def __aenter__(self) -> Database:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self, patience_s: float = 30.0) -> None:
+        """Connect, and create the tables that are missing; existing ones are never altered.
+
+        Any number of pods may do this at once.
+
+        Args:
+            patience_s: How long to wait for a database that cannot be reached.
+
+        Raises:
+            ConfigurationError: Waiting cannot help: wrong password, no such database, a file that
+                cannot be written.
+            TrunklineError: The database could not be reached in time.
+
+        """
+        deadline = asyncio.get_running_loop().time() + patience_s
+        told = False
+        while True:
+            try:
+                await self._prepare()
+            except Exception as error:
+                await self._judge(error, asyncio.get_running_loop().time() >= deadline)
+                if not told:
+                    _log.warning("Database %s cannot be used yet (%s): waiting.", self, error)
+                    told = True
+                await asyncio.sleep(0.25)
+            else:
+                _log.info("Database: %s", self)
+                return
+
+    async def stop(self) -> None:
+        """Close all connections, within 3 s also when the server does not answer."""
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await self._engine.dispose()
+        except TimeoutError:
+            await self._engine.dispose(close=False)
+
+    def insert(self, table: Table) -> Insert:
+        """Return an INSERT of the database's dialect, which knows ``ON CONFLICT``."""
+        return postgresql.insert(table) if self.is_postgresql else sqlite.insert(table)
+
+    async def write(self, work: Work[T]) -> T:
+        """Run work in one transaction: all of it is committed, or nothing.
+
+        A transaction that lost against another one (deadlock, serialization, SQLite's lock) is
+        run again a few times, so work must do nothing but talk to its connection.
+
+        Raises:
+            Permanent: The database refuses the values themselves.
+            sqlalchemy.exc.DBAPIError, OSError: The database is away or failed; it may pass.
+
+        """
+
+        async def run() -> T:
+            async with self._turn, self._writer.begin() as connection:
+                return await work(connection)
+
+        return await _trying_again(run)
+
+    async def execute(self, statement: Executable, values: Mapping[str, Any]) -> None:
+        """Run one statement that is atomic by itself: one round trip on PostgreSQL.
+
+        Raises what :meth:`write` raises.
+        """
+        if not self.is_postgresql:
+            await self.write(lambda connection: connection.execute(statement, values))
+            return
+
+        async def run() -> None:
+            async with self._engine.connect() as connection:
+                await connection.execute(statement, values)
+
+        await _trying_again(run)
+
+    async def read(self, statement: Executable) -> Sequence[Row[Any]]:
+        """Return all rows of a query."""
+        async with self._engine.connect() as connection:
+            return (await connection.execute(statement)).all()
+
+    @asynccontextmanager
+    async def _schema_lock(self) -> AsyncIterator[AsyncConnection]:
+        """Let one pod at a time look which tables are missing and make them.
+
+        CREATE TABLE IF NOT EXISTS alone is no help: two at once on PostgreSQL fail with a
+        duplicate key in pg_type. SQLite's write lock is held from the beginning anyway.
+        """
+        async with self._turn, self._writer.begin() as connection:
+            if self.is_postgresql:
+                lock = text("SELECT pg_advisory_xact_lock(:key)")
+                await connection.execute(lock, {"key": _SCHEMA_LOCK})
+            yield connection
+
+    async def _prepare(self) -> None:
+        if not self.is_postgresql:
+            await asyncio.to_thread(_prepare_file, self._address.path)
+        async with self._schema_lock() as connection:
+            if self.is_postgresql:
+                await _require_utf8(connection)
+            await connection.run_sync(metadata.create_all)
+
+    async def _judge(self, error: Exception, too_late: bool) -> None:
+        """Raise what ends the start; return when waiting may help."""
+        if isinstance(error, TrunklineError):
+            raise error
+        mistake = as_mistake(error, str(self))
+        if mistake is None and is_away(error) and not too_late:
+            return
+        await self.stop()
+        if mistake is not None:
+            raise mistake from None
+        if is_away(error):
+            raise TrunklineError(
+                f"Database {self} cannot be used: {error}. Start it, or correct DATABASE_URL."
+            ) from error
+        raise error
+
+
+async def _trying_again(run: Callable[[], Awaitable[T]]) -> T:
+    attempt = 1
+    while True:
+        try:
+            return await run()
+        except DBAPIError as error:
+            permanent = as_permanent(error)
+            if permanent is not None:
+                raise permanent from error
+            if attempt == _ATTEMPTS or not is_conflict(error):
+                raise
+        # At random, so that those who met do not meet again.
+        await asyncio.sleep(random.uniform(0, _BACKOFF_S * 2**attempt))  # noqa: S311  # no secret
+        attempt += 1
+
+
+def _prepare_file(path: Path) -> None:
+    """Make the file and its folder, with a write-ahead log: readers and a writer side by side.
+
+    The journal mode stays in the file, so it is set here once and not per connection.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = sqlite3.connect(path, timeout=SQLITE_BUSY_TIMEOUT_S, isolation_level=None)
+        with closing(file):
+            file.execute("PRAGMA journal_mode=WAL")
+            file.execute("BEGIN IMMEDIATE")
+            file.execute("ROLLBACK")
+    except (OSError, sqlite3.DatabaseError) as error:
+        if is_conflict(error):
+            raise
+        raise ConfigurationError(
+            f"The SQLite file {path} cannot be written: {error}. Give this process the right to "
+            "write the file and its folder, or set TRUNKLINE_DATA_DIR or DATABASE_URL."
+        ) from None
+
+
+async def _require_utf8(connection: AsyncConnection) -> None:
+    encoding = (await connection.execute(text("SHOW server_encoding"))).scalar_one()
+    if encoding != "UTF8":
+        raise ConfigurationError(
+            f"The PostgreSQL database has the encoding {encoding}, which cannot store every event. "
+            "Create it with ENCODING 'UTF8'."
+        )

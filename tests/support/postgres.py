@@ -1,0 +1,135 @@
+"""A real PostgreSQL for tests: Debian's server in a throw-away folder, on the loopback only.
+
+One cluster serves a whole test run, pytest-xdist's workers included: the first who asks starts it,
+the last who lets go stops it. With ``DATABASE_URL`` set that server is used instead; its user must
+be allowed to create databases.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+from uuid import uuid4
+
+import psutil
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+_BINARIES = Path("/usr/lib/postgresql")
+#: With characters that a URL must have encoded.
+PASSWORD = "p@ss/w:rd#1"  # noqa: S105  # of a throw-away server on the loopback
+#: No durability: the folder is thrown away. Small, because the machine is shared.
+_OPTIONS = (
+    "-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off "
+    "-c synchronous_commit=off -c full_page_writes=off -c shared_buffers=16MB "
+    "-c max_connections=100 -c log_min_messages=warning"
+)
+
+
+@contextmanager
+def postgres_server(shared: Path) -> Iterator[str]:
+    """Yield the URL of a PostgreSQL server, for as long as somebody of this run uses it.
+
+    Args:
+        shared: Folder that all processes of the test run share.
+
+    """
+    given = os.environ.get("DATABASE_URL", "")
+    if given:
+        yield given
+        return
+    binaries = find_binaries()
+    with _locked(shared) as state:
+        if not _users(state):
+            state["cluster"] = str(_start(binaries))
+        state["users"] = [*_users(state), os.getpid()]
+        url = _url(Path(state["cluster"]))
+    try:
+        yield url
+    finally:
+        with _locked(shared) as state:
+            state["users"] = [user for user in _users(state) if user != os.getpid()]
+            if not state["users"]:
+                _stop(binaries, Path(state.pop("cluster")))
+
+
+def find_binaries() -> Path:
+    """Return the newest server's folder of binaries; skip the test, or fail it in CI, without."""
+    found = sorted(_BINARIES.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    reason = f"No PostgreSQL server in {_BINARIES}: install Debian's postgresql, or set DATABASE_URL."
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@contextmanager
+def _locked(shared: Path) -> Iterator[dict]:
+    """Lend the run's state, ``{"cluster": folder, "users": [pid…]}``, to one process at a time."""
+    path = shared / "postgres.json"
+    with path.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        state = json.loads(file.read() or "{}")
+        yield state
+        file.truncate(0)
+        file.write(json.dumps(state))
+
+
+def _users(state: dict) -> list[int]:
+    """Return who uses the server, without those that were killed."""
+    return [pid for pid in state.get("users", []) if psutil.pid_exists(pid)]
+
+
+def _start(binaries: Path) -> Path:
+    # Not pytest's own folder: that one is closed to the server's account.
+    cluster = Path(tempfile.mkdtemp(prefix="trunkline-postgres-"))
+    secret = cluster / "password"
+    secret.write_text(PASSWORD)
+    for path in (cluster, secret):
+        shutil.chown(path, **_owner())
+    try:
+        _run(binaries / "initdb", "-D", cluster / "data", "-U", "trunkline", "-E", "UTF8", "-N",
+             "--locale=C", "-A", "scram-sha-256", f"--pwfile={secret}")  # fmt: skip
+        port = _free_port()
+        (cluster / "port").write_text(str(port))
+        options = f"{_OPTIONS} -p {port}"
+        _run(binaries / "pg_ctl", "-D", cluster / "data", "-l", cluster / "log", "-w", "-o", options, "start")
+    except BaseException:
+        shutil.rmtree(cluster, ignore_errors=True)
+        raise
+    return cluster
+
+
+def _stop(binaries: Path, cluster: Path) -> None:
+    _run(binaries / "pg_ctl", "-D", cluster / "data", "-m", "immediate", "-w", "stop")
+    shutil.rmtree(cluster)
+
+
+def _run(*command: object) -> None:
+    account = _owner()
+    identity = {**account, "extra_groups": []} if account else {}
+    done = subprocess.run(
+        [str(part) for part in command],
+        capture_output=False,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd="/",
+        **identity,
+    )
+    assert done.returncode == 0, f"{command[0]} failed ({done.returncode}): {done.stderr}"

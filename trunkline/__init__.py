@@ -1,0 +1,3 @@
+"""The rails of the event backbone: topology, settings, delivery, broker, web and command line."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,71 @@
+"""The ``trunkline`` command: one module per group of commands, each imported only when it is run."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+from trunkline import __version__
+from trunkline.errors import TrunklineError
+
+#: Command → module of this package that defines it under the same name.
+COMMANDS = {
+    "bench": "bench",
+    "broker": "broker",
+    "publish": "publish",
+    "topics": "topics",
+    "verify": "verify",
+}
+
+
+class _Commands(click.Group):
+    """Imports a command's module when it is asked for, and guesses what a typo meant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"trunkline.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if close:
+                error.message += f" Did you mean {close[0]!r}?"
+            raise
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="trunkline")
+def cli() -> None:
+    """Trunkline: an event backbone on Faust and Kafka in which no event is lost."""
+
+
+def main() -> NoReturn:
+    """Run the command line; exit 0 when done, 1 when it failed, 2 when it was asked wrongly."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("Aborted.", err=True)
+        sys.exit(1)
+    except TrunklineError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    sys.exit(0)

@@ -1,0 +1,128 @@
+"""``trunkline topics``: the declared topics against those of the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from trunkline.settings import Settings, load_settings
+from trunkline.topics import ClusterTopic, Plan
+from trunkline.topics import apply as apply_topology
+from trunkline.topics import plan as plan_topology
+from trunkline.topics.administration import read_topics
+from trunkline.topics.report import Mark, describe, readable
+from trunkline.topics.view import CLEANUP, CONFIGS, MIN_INSYNC, RETENTION
+from trunkline.topology import Topology
+
+_STYLES: dict[Mark, str] = {"+": "green", "~": "yellow", "!": "bold red", "=": "dim", " ": ""}
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group()
+def topics() -> None:
+    """Plan, apply and list the topics of the topology."""
+
+
+@topics.command()
+@_json_option
+@click.pass_context
+def plan(ctx: click.Context, as_json: bool) -> None:
+    r"""Show how the cluster's topics differ from the declared ones; change nothing.
+
+    \b
+    +  is missing and will be created
+    ~  differs and will be changed; partitions only with 'apply --grow'
+    !  is not done by Trunkline: it is impossible, or yours to do
+    =  is more than declared, and stays
+
+    Exit status 1 when a topic would have to shrink.
+    """
+    settings = load_settings()
+    result = asyncio.run(plan_topology(settings.bootstrap_servers, Topology(settings.namespace)))
+    _show(result, settings, as_json=as_json, applied=False)
+    ctx.exit(1 if result.refused else 0)
+
+
+@topics.command()
+@click.option("--grow", is_flag=True, help="Add the partitions that are declared and missing.")
+@_json_option
+@click.pass_context
+def apply(ctx: click.Context, grow: bool, as_json: bool) -> None:
+    """Create missing topics and set settings back; never shrink or delete anything.
+
+    Exit status 1 when a topic would have to shrink; all the rest is done nevertheless.
+    """
+    settings = load_settings()
+    topology = Topology(settings.namespace)
+    result = asyncio.run(apply_topology(settings.bootstrap_servers, topology, grow=grow))
+    _show(result, settings, as_json=as_json, applied=True)
+    ctx.exit(1 if result.refused else 0)
+
+
+@topics.command()
+@_json_option
+def ls(as_json: bool) -> None:
+    """List the declared topics as they are in the cluster."""
+    settings = load_settings()
+    topology = Topology(settings.namespace)
+    view = asyncio.run(read_topics(settings.bootstrap_servers, topology))
+    rows = [(topic.name, view.topics.get(topic.name)) for topic in topology.topics()]
+    if as_json:
+        click.echo(json.dumps([_row_to_dict(name, topic) for name, topic in rows], indent=2))
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("topic", no_wrap=True)
+    for heading in ("partitions", "replicas", "in sync, at least"):
+        table.add_column(heading, justify="right")
+    table.add_column("cleanup")
+    table.add_column("retention", no_wrap=True)
+    for name, topic in rows:
+        table.add_row(name, *_cells(topic))
+    _console().print(table)
+
+
+def _show(result: Plan, settings: Settings, *, as_json: bool, applied: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result.to_dict(), indent=2))
+        return
+    console = _console()
+    where = ", ".join(settings.bootstrap_servers)
+    brokers = f"{result.brokers} broker{'' if result.brokers == 1 else 's'}"
+    console.print(Text(f"Topics on {where} ({brokers})", style="bold"), soft_wrap=True)
+    for mark, text in describe(result, applied=applied):
+        line = f"{mark} {text}" if mark != " " else text
+        console.print(Text(line, style=_STYLES[mark]), soft_wrap=True)
+
+
+def _console() -> Console:
+    """Return a console that colours for a terminal and is plain for a pipe."""
+    return Console(highlight=False)
+
+
+def _cells(topic: ClusterTopic | None) -> list[str | Text]:
+    if topic is None:
+        return [Text("missing", style="red")]
+    return [
+        str(topic.partitions),
+        str(topic.replication_factor),
+        topic.configs.get(MIN_INSYNC, ""),
+        topic.configs.get(CLEANUP, ""),
+        readable(RETENTION, topic.configs.get(RETENTION, "")),
+    ]
+
+
+def _row_to_dict(name: str, topic: ClusterTopic | None) -> dict[str, Any]:
+    return {
+        "topic": name,
+        "exists": topic is not None,
+        "partitions": topic.partitions if topic else None,
+        "replication_factor": topic.replication_factor if topic else None,
+        "configs": {key: topic.configs.get(key) for key in CONFIGS} if topic else None,
+    }

@@ -1,0 +1,223 @@
+"""The Faust app with our delivery core: subscriptions become agents, acks stay in our hands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any
+
+import faust
+from faust.app.base import BootStrategy
+from faust.types import TP
+from mode import Service
+
+from trunkline.delivery.dispatch import Dispatcher
+from trunkline.delivery.faust_internals import (
+    CLOSE_TIMEOUT_S,
+    BatchTopic,
+    Transport,
+    set_current_event,
+)
+from trunkline.delivery.gate import BrokerGate
+from trunkline.delivery.handler import Subscription
+from trunkline.delivery.handover import Handover
+from trunkline.delivery.producer import RecordProducer
+from trunkline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class DeliveryBoot(BootStrategy):
+    """Start order: the web server first, then wait for the broker, then all that needs it."""
+
+    def server(self) -> Iterable[Any]:
+        return self._chain(
+            self.sensors(),
+            self.web_server(),
+            [self.app.gate],
+            self.kafka_producer(),
+            self.app.before_consumer,
+            self.kafka_consumer(),
+            self.agents(),
+            self.kafka_conductor(),
+            self.tables(),
+        )
+
+
+class DeliveryWorker(faust.Worker):
+    """A worker that ends in time, whatever hangs."""
+
+    def _on_sigterm(self) -> None:
+        _end_in_time(self.app.shutdown_timeout_s)
+        super()._on_sigterm()
+
+    def _on_sigint(self) -> None:
+        _end_in_time(self.app.shutdown_timeout_s)
+        super()._on_sigint()
+
+
+def _end_in_time(limit_s: float) -> None:
+    """End the process hard after the limit; offsets that were not committed come again."""
+
+    def end() -> None:
+        time.sleep(limit_s)
+        sys.stderr.write(f"Not stopped within {limit_s} s: ending hard. Nothing is lost by that.\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+    threading.Thread(target=end, name="end-in-time", daemon=True).start()
+
+
+class DeliveryApp(faust.App):
+    """A Faust app whose agents handle events as ``trunkline.delivery`` promises.
+
+    An offset is committed only when its event was handled, or handed over (broker-acknowledged) to
+    the group's failures topic. Stock agents may stand beside ours; they keep Faust's behaviour.
+    """
+
+    BootStrategy = DeliveryBoot
+
+    def __init__(self, app_id: str, settings: Settings, **options: Any) -> None:
+        self.trunkline = settings
+        self.max_unfinished = settings.max_unfinished
+        self.drain_timeout_s = settings.drain_timeout_s
+        self.shutdown_timeout_s = settings.shutdown_timeout_s
+        self.batched_topics: frozenset[str] = frozenset()
+        #: Services that start after the broker is there and before anything is consumed.
+        self.before_consumer: list[Service] = []
+        self.gate = BrokerGate(settings)
+        self.dispatcher = Dispatcher([], _NoSink(), set_current_event)
+        self.handover: Handover | None = None
+        self.rebalances = 0
+        self.last_rebalance: dict[str, Any] = {}
+        self.last_commit_s = 0.0
+        super().__init__(app_id, **{**faust_options(settings), **options})
+
+    def _new_transport(self) -> Any:
+        return Transport(self.conf.broker_consumer, self)
+
+    def _new_producer_transport(self) -> Any:
+        return Transport(self.conf.broker_producer, self)
+
+    async def _producer_flush(self, logger: Any) -> None:
+        try:
+            await asyncio.wait_for(super()._producer_flush(logger), CLOSE_TIMEOUT_S)
+        except TimeoutError:
+            logger.warning("The producer's buffer could not be flushed in time")
+
+    # -- wiring
+
+    def subscribe(
+        self, subscriptions: Sequence[Subscription], producer: RecordProducer, failures_topic: str
+    ) -> None:
+        """Make an agent for each subscription; its failed events go to the failures topic."""
+        handover = Handover(producer, failures_topic, self.conf.id)
+        self.handover = handover
+        self.before_consumer += [HandoverService(producer, handover)]
+        self.dispatcher = Dispatcher(subscriptions, handover, set_current_event)
+        self.batched_topics = frozenset(s.topic for s in subscriptions)
+        for subscription in subscriptions:
+            topic = BatchTopic(self, topics=[subscription.topic])
+            self.agent(topic, name=f"trunkline.{subscription.topic}")(self._dispatching())
+
+    def _dispatching(self) -> Callable[[Any], Any]:
+        async def handle_batches(stream: Any) -> None:
+            async for event in _events(stream):
+                self.dispatcher.dispatch(event.value, event)
+
+        return handle_batches
+
+    # -- told by the consumer
+
+    def on_revoked(self, revoked: set[TP]) -> None:
+        """Note the partitions that a rebalance takes."""
+        self.rebalances += 1
+        self.last_rebalance = {"at_ms": int(time.time() * 1000), "revoked": _names(revoked)}
+
+    def on_committed(self, seconds: float) -> None:
+        """Note how long the last commit took."""
+        self.last_commit_s = seconds
+
+    def on_rebalance_end(self) -> None:
+        """Log what moved, and note it for ``/stats``."""
+        super().on_rebalance_end()
+        assigned = _names(self.consumer.assignment())
+        before = set(self.last_rebalance.get("revoked", ()))
+        self.last_rebalance |= {
+            "assigned": assigned,
+            "gained": sorted(set(assigned) - before),
+            "lost": sorted(before - set(assigned)),
+        }
+        logger.info(
+            "Rebalanced: %s partition(s); gained %s, lost %s",
+            len(assigned),
+            self.last_rebalance["gained"],
+            self.last_rebalance["lost"],
+        )
+
+
+class HandoverService(Service):
+    """Owns the producer for failed events and its sender."""
+
+    def __init__(self, producer: RecordProducer, handover: Handover, **options: Any) -> None:
+        self._producer = producer
+        self._handover = handover
+        super().__init__(**options)
+
+    async def on_start(self) -> None:
+        await self._producer.start()
+        self._handover.start()
+
+    async def on_stop(self) -> None:
+        await self._handover.stop()
+        await self._producer.stop(CLOSE_TIMEOUT_S)
+
+
+class _NoSink:
+    def hand_over(self, record: Any, failure: Any, done: Callable[[], None]) -> None:
+        raise RuntimeError("An app without subscriptions has nothing to hand over")
+
+
+async def _events(stream: Any) -> AsyncIterator[Any]:
+    async for _ in stream.noack():
+        yield stream.get_active_stream().current_event
+
+
+def _names(tps: Iterable[TP]) -> list[str]:
+    return sorted(f"{tp.topic}[{tp.partition}]" for tp in tps)
+
+
+def faust_options(settings: Settings) -> dict[str, Any]:
+    """Translate our settings into Faust's."""
+    return {
+        "broker": [f"aiokafka://{server}" for server in settings.bootstrap_servers],
+        "broker_client_id": settings.pod_name,
+        "broker_commit_interval": settings.commit_interval_s,
+        "broker_max_poll_records": 2000,
+        "broker_max_poll_interval": settings.max_poll_interval_s,
+        "broker_session_timeout": settings.session_timeout_s,
+        "broker_heartbeat_interval": min(3.0, settings.session_timeout_s / 3),
+        "broker_rebalance_timeout": max(settings.max_poll_interval_s, settings.drain_timeout_s * 2),
+        "broker_request_timeout": max(40.0, settings.session_timeout_s + 10),
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_group_instance_id": settings.pod_name if settings.static_membership else None,
+        "consumer_metadata_max_age_ms": int(settings.metadata_max_age_s * 1000),
+        "producer_metadata_max_age_ms": int(settings.metadata_max_age_s * 1000),
+        "consumer_max_fetch_size": 1024 * 1024,
+        "producer_acks": -1,
+        "stream_wait_empty": True,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "autodiscover": False,
+        "datadir": str(settings.pod_dir),
+        "web_bind": settings.web_host,
+        "web_port": settings.web_port or 6066,
+        "web_host": settings.web_host,
+        "worker_redirect_stdouts": False,
+        "Worker": DeliveryWorker,
+    }

@@ -1,0 +1,113 @@
+"""What is known of a failed event, and the headers that carry it (DESIGN section 4, KIP-1034)."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from trunkline.delivery.handler import Headers
+from trunkline.errors import InvalidEventError
+
+#: Longest message and stack trace that go into headers, in bytes: the failed record itself must
+#: still fit into one Kafka record beside them.
+MAX_MESSAGE_BYTES = 2_000
+MAX_STACKTRACE_BYTES = 16_000
+
+#: Kafka's own names for dead letters (KIP-1034).
+EXCEPTION = "__streams.errors.exception"
+MESSAGE = "__streams.errors.message"
+STACKTRACE = "__streams.errors.stacktrace"
+TOPIC = "__streams.errors.topic"
+PARTITION = "__streams.errors.partition"
+OFFSET = "__streams.errors.offset"
+#: Ours, for what they lack.
+GROUP = "trunkline.group"
+KIND = "trunkline.failure"
+ATTEMPTS = "trunkline.attempts"
+TIMESTAMP_MS = "trunkline.timestamp-ms"
+FIRST_FAILED_AT_MS = "trunkline.first-failed-at-ms"
+
+_OURS = ("__streams.errors.", "trunkline.")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one attempt at an event failed.
+
+    Attributes:
+        kind: ``invalid`` (undecodable, or not of the topic's model: no retry helps), ``permanent``
+            (the handler said so) or ``transient``.
+        exception: Qualified name of the exception's class.
+        message: What it said, cut.
+        stacktrace: Where it was raised, its innermost part, cut.
+        at_ms: When, in Unix milliseconds.
+
+    """
+
+    kind: str
+    exception: str
+    message: str
+    stacktrace: str
+    at_ms: int
+
+    @classmethod
+    def of(cls, error: BaseException, kind: str) -> Failure:
+        """Describe an exception; never raises, whatever the exception's ``__str__`` does."""
+        return cls(
+            kind=kind,
+            exception=f"{type(error).__module__}.{type(error).__qualname__}",
+            message=_cut_end(_text_of(error), MAX_MESSAGE_BYTES),
+            stacktrace="" if isinstance(error, InvalidEventError) else _stacktrace(error),
+            at_ms=int(time.time() * 1000),
+        )
+
+
+def failure_headers(record: Any, failure: Failure, group: str, attempts: int = 1) -> Headers:
+    """Return the headers of a handed-over record: the original ones, then origin and error.
+
+    Args:
+        record: The record as it was fetched (topic, partition, offset, timestamp, headers).
+        failure: Why it failed.
+        group: The consuming group that failed it.
+        attempts: How many attempts there were.
+
+    """
+    ours = (
+        (EXCEPTION, failure.exception),
+        (MESSAGE, failure.message),
+        (STACKTRACE, failure.stacktrace),
+        (TOPIC, record.topic),
+        (PARTITION, str(record.partition)),
+        (OFFSET, str(record.offset)),
+        (GROUP, group),
+        (KIND, failure.kind),
+        (ATTEMPTS, str(attempts)),
+        (TIMESTAMP_MS, str(record.timestamp)),
+        (FIRST_FAILED_AT_MS, str(failure.at_ms)),
+    )
+    kept = [header for header in record.headers or () if not header[0].startswith(_OURS)]
+    return [*kept, *((name, value.encode(errors="replace")) for name, value in ours)]
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return f"(no message: {type(error).__qualname__}.__str__ failed)"
+
+
+def _stacktrace(error: BaseException) -> str:
+    try:
+        text = "".join(traceback.format_exception(error))
+    except Exception:
+        return ""
+    # The end of a traceback names the place and the error.
+    raw = text.encode(errors="replace")
+    return raw[-MAX_STACKTRACE_BYTES:].decode(errors="ignore")
+
+
+def _cut_end(text: str, limit_bytes: int) -> str:
+    raw = text.encode(errors="replace")
+    return text if len(raw) <= limit_bytes else raw[:limit_bytes].decode(errors="ignore") + "…"

@@ -1,0 +1,377 @@
+"""All that reaches into Faust 0.15.3 and aiokafka 0.14.0; nothing else may.
+
+Both versions are pinned, and ``tests/unit/test_faust_contract.py`` fails when an upgrade changes
+what stands here. Each override says what stock Faust does and why that will not do
+(measurements: DESIGN section 3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any, ClassVar
+
+import faust
+from aiokafka.errors import (
+    CommitFailedError,
+    ConsumerStoppedError,
+    IllegalStateError,
+    KafkaError,
+)
+from faust.events import Event as FaustEvent
+from faust.streams import _current_event
+from faust.topics import Topic as FaustTopic
+from faust.transport.consumer import ensure_TP
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from trunkline.delivery.batches import Batch
+from trunkline.delivery.offsets import OffsetTracker
+
+#: A commit that the broker does not answer is given up, and made again at the next interval.
+COMMIT_TIMEOUT_S = 3.0
+#: Closing a client whose broker is gone must not hold up the worker's end.
+CLOSE_TIMEOUT_S = 2.0
+#: How soon a partition that was full is looked at again while others are being polled.
+_RECHECK_S = 0.05
+_POLL_S = 1.0
+
+
+class BatchTopic(FaustTopic):
+    """A topic whose stream carries :class:`Batch` events instead of single decoded ones.
+
+    Made with ``acks=False``: stock Faust acks an event in a ``finally`` (also when the agent raised
+    or was cancelled half-way) and acks an undecodable one before anybody saw it. Our offsets are
+    kept by :class:`OffsetTracker`.
+    """
+
+    def __init__(self, app: Any, **options: Any) -> None:
+        super().__init__(app, **{**options, "acks": False})
+
+    def _compile_decode(self) -> None:
+        self.decode = self._wrap
+
+    async def _wrap(self, message: Any, *, propagate: bool = False) -> Any:
+        return FaustEvent(self.app, None, message.value, None, message)
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread that owns the aiokafka consumer."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Publishers post lists in transactions; Faust reads uncommitted unless it produces in one.
+        consumer._isolation_level = "read_committed"
+        # Faust fixes this at 1.5 s; a new partition's first fetch should not wait that long.
+        consumer._fetch_max_wait_ms = 500
+        return consumer
+
+    async def fetch(
+        self, active: set[TP], timeout_s: float
+    ) -> tuple[Mapping[TP, list[Any]], Mapping[TP, int]]:
+        """Return fetched records by partition, and the position behind them.
+
+        The position is read in the same step as the records, so that it never runs ahead of what
+        was handed out; it also moves over transaction markers, which are no records.
+        """
+        result: tuple[Mapping[TP, list[Any]], Mapping[TP, int]] = await self.call_thread(
+            self._fetch, active, timeout_s
+        )
+        return result
+
+    async def _fetch(
+        self, active: set[TP], timeout_s: float
+    ) -> tuple[Mapping[TP, list[Any]], Mapping[TP, int]]:
+        if not self.consumer.flow_active:
+            return {}, {}
+        consumer = self._ensure_consumer()
+        fetcher = consumer._fetcher
+        if consumer._closed or fetcher._closed:
+            raise ConsumerStoppedError
+        assignment = self._assignment(consumer)
+        with fetcher._subscriptions.fetch_context():
+            records = await fetcher.fetched_records(
+                active, timeout=timeout_s, max_records=consumer._max_poll_records
+            )
+        if assignment is None or assignment is not self._assignment(consumer):
+            # A rebalance came in between: the new assignment starts from the committed offsets.
+            return {}, {}
+        states = {tp: assignment.state_value(tp) for tp in active}
+        positions = {
+            tp: state.position
+            for tp, state in states.items()
+            if state is not None and state.has_valid_position
+        }
+        return {ensure_TP(tp): found for tp, found in records.items()}, positions
+
+    @staticmethod
+    def _assignment(consumer: Any) -> Any:
+        subscription = consumer._subscription.subscription
+        return subscription and subscription.assignment
+
+    async def stay_in_group(self) -> None:
+        """Count as polling while everything is paused.
+
+        aiokafka leaves the group when nothing was fetched for ``max.poll.interval``; Faust does not
+        fetch at all while no partition is active.
+        """
+        await self.call_thread(self._touch)
+
+    async def _touch(self) -> None:
+        with self._ensure_consumer()._fetcher._subscriptions.fetch_context():
+            pass
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit, and say whether it worked; stock Faust crashes the worker on any error."""
+        try:
+            await asyncio.wait_for(
+                self._ensure_consumer().commit(
+                    {driver.ensure_aiokafka_TP(tp): offset for tp, offset in offsets.items()}
+                ),
+                COMMIT_TIMEOUT_S,
+            )
+        except (CommitFailedError, IllegalStateError) as error:
+            self.log.info("Offsets not committed, the group is rebalancing: %s", error)
+            return False
+        except TimeoutError:
+            self.log.warning("Offsets not committed: no answer in %s s", COMMIT_TIMEOUT_S)
+            return False
+        except KafkaError as error:
+            self.log.warning("Offsets not committed, will try again: %r", error)
+            return False
+        now = monotonic()
+        self.tp_last_committed_at.update(dict.fromkeys(offsets, now))
+        return True
+
+    async def on_thread_stop(self) -> None:
+        """Leave the group, but not at any price: without a broker that never ends."""
+        await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()
+        if self._consumer is not None:
+            try:
+                await asyncio.wait_for(self._consumer.stop(), CLOSE_TIMEOUT_S)
+            except (TimeoutError, KafkaError) as error:
+                self.log.warning("The consumer did not close in time: %r", error)
+
+
+class Consumer(driver.Consumer):
+    """Fetch whole partition batches, and commit what our trackers say.
+
+    Topics that are not :class:`BatchTopic` (changelogs, stock agents) keep Faust's own path.
+    """
+
+    trackers: dict[TP, OffsetTracker]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.trackers = {}
+        super().__init__(*args, **options)
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Do nothing: Faust's livelock detector knows nothing of our trackers."""
+
+    # -- fetching
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Feed the streams; replaces the loop that awaits four tasks for every message."""
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+                if not self.flow_active:
+                    await self.wait(self.can_resume_flow)
+                    continue
+                await self._fetch_once()
+        except ConsumerStoppedError:
+            if not self.app.should_stop:
+                raise
+
+    async def _fetch_once(self) -> None:
+        active = self._get_active_partitions()
+        fetchable = {tp for tp in active if self._has_room(tp)}
+        if not fetchable:
+            await self._thread.stay_in_group()
+            await asyncio.sleep(_RECHECK_S)
+            return
+        generation = self.app.consumer_generation_id
+        timeout_s = _POLL_S if len(fetchable) == len(active) else _RECHECK_S
+        records, positions = await self._thread.fetch(fetchable, timeout_s)
+        if self._is_stale(generation):
+            # Dropped unhandled, so nothing of it is committed; the next assignment fetches it.
+            return
+        batched = self.app.batched_topics
+        for tp, found in records.items():
+            if tp.topic in batched:
+                await self._deliver_batch(tp, found, positions[tp])
+            else:
+                await self._deliver_singly(tp, found)
+            if self._is_stale(generation):
+                return
+        for tp, position in positions.items():
+            if tp not in records and tp.topic in batched:
+                self._tracker(tp, position).position = position
+
+    def _is_stale(self, generation: int) -> bool:
+        return not self.flow_active or generation != self.app.consumer_generation_id
+
+    def _has_room(self, tp: TP) -> bool:
+        tracker = self.trackers.get(tp)
+        return tracker is None or tracker.unfinished < self.app.max_unfinished
+
+    def _tracker(self, tp: TP, position: int) -> OffsetTracker:
+        tracker = self.trackers.get(tp)
+        if tracker is None:
+            tracker = self.trackers[tp] = OffsetTracker(position)
+            committed = self._committed_offset[tp]
+            tracker.committed = -1 if committed is None else committed
+        return tracker
+
+    async def _deliver_batch(self, tp: TP, records: list[Any], position: int) -> None:
+        tracker = self._tracker(tp, records[0].offset)
+        tracker.deliver([record.offset for record in records], position)
+        self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+        last = records[-1]
+        message = ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            last.offset,
+            last.timestamp / 1000.0,
+            last.timestamp_type,
+            None,
+            None,
+            Batch(tp, records, tracker),
+            None,
+            tp=tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+        await self.callback(message)
+
+    async def _deliver_singly(self, tp: TP, records: list[Any]) -> None:
+        """Do what stock ``_drain_messages`` does for one message (changelogs, stock agents)."""
+        self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+        for record in records:
+            read = self._read_offset[tp]
+            if read is not None and record.offset < read:
+                continue
+            if read and record.offset - read > 1 and self.app.topics.acks_enabled_for(tp.topic):
+                await self._add_gap(tp, read + 1, record.offset)
+            await self.wait_first(
+                self.callback(self._to_message(tp, record)), self.suspend_flow.wait()
+            )
+            self._read_offset[tp] = record.offset
+
+    # -- committing
+
+    def _committable(self) -> dict[TP, int]:
+        return {
+            tp: tracker.committable
+            for tp, tracker in self.trackers.items()
+            if tracker.committable > tracker.committed
+        }
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit Faust's own acks, then the contiguous finished prefix of every tracker."""
+        did_commit = await super().force_commit(topics, start_new_transaction)
+        trackers = dict(self.trackers)
+        offsets = self._committable()
+        if not offsets:
+            return bool(did_commit)
+        began = monotonic()
+        try:
+            # Faust flushes its producer first, so that a table's changelog is out before the offset
+            # of what it was made from; without a broker that flush would never end.
+            committed = await asyncio.wait_for(
+                self._commit_offsets(offsets), COMMIT_TIMEOUT_S + CLOSE_TIMEOUT_S
+            )
+        except TimeoutError:
+            self.log.warning("Offsets not committed: the producer could not be flushed")
+            return False
+        if committed:
+            for tp, offset in offsets.items():
+                trackers[tp].commit_done(offset)
+            self.app.on_committed(monotonic() - began)
+        return bool(committed)
+
+    # -- giving partitions away
+
+    async def wait_empty(self) -> None:
+        """Let the running events end, within the limit, commit them, and forget the partitions.
+
+        Called when partitions are revoked and when the worker stops. Stock Faust waits without a
+        limit. What did not end in time was cancelled, is not committed, and comes again.
+        """
+        if self.app.topics.acking_topics:
+            try:
+                await asyncio.wait_for(super().wait_empty(), self.app.drain_timeout_s)
+            except TimeoutError:
+                self.log.warning("Stock agents did not finish in time; their events come again")
+        if not self.trackers:
+            return
+        await self.app.dispatcher.drain(self.app.drain_timeout_s)
+        await self._commit_to_the_end()
+        for tracker in self.trackers.values():
+            tracker.close()
+        self.trackers.clear()
+
+    async def _commit_to_the_end(self) -> None:
+        deadline = monotonic() + COMMIT_TIMEOUT_S
+        while self._committable() and monotonic() < deadline:
+            # commit() does nothing but wait when one is under way, hence the loop.
+            if not await self.commit():
+                await asyncio.sleep(_RECHECK_S)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Note what moves away, then do as Faust does."""
+        self.app.on_revoked(revoked)
+        await super().on_partitions_revoked(revoked)
+
+    async def perform_seek(self) -> None:
+        """Start from the committed offsets, and say so when retention deleted unhandled events."""
+        await super().perform_seek()
+        committed = {
+            tp: offset
+            for tp, offset in self._committed_offset.items()
+            if offset is not None and tp.topic in self.app.batched_topics
+        }
+        if not committed:
+            return
+        for tp, earliest in (await self.earliest_offsets(*committed)).items():
+            behind = committed[ensure_TP(tp)]
+            if earliest is not None and behind < earliest:
+                self.log.error(
+                    "LOST: %s partition %s: retention deleted offsets %s to %s before this group "
+                    "handled them. Raise the topic's retention or the group's speed.",
+                    tp.topic,
+                    tp.partition,
+                    behind,
+                    earliest - 1,
+                )
+
+
+class Producer(driver.Producer):
+    """Faust's producer (changelogs); closing it is limited in time."""
+
+    async def on_stop(self) -> None:
+        """Close within the limit, whether or not the broker is there."""
+        try:
+            await asyncio.wait_for(super().on_stop(), CLOSE_TIMEOUT_S)
+        except (TimeoutError, KafkaError) as error:
+            self.log.warning("The producer did not close in time: %r", error)
+
+
+class Transport(driver.Transport):
+    """aiokafka transport with our consumer and producer."""
+
+    Consumer: ClassVar[type] = Consumer
+    Producer: ClassVar[type] = Producer
+
+
+def set_current_event(event: faust.Event) -> None:
+    """Make an event the current one of this task, as a stream's iteration does.
+
+    Faust lets a table be written only while there is a current event, and takes the partition of
+    the changelog from it.
+    """
+    _current_event.set(weakref.ref(event))

@@ -1,0 +1,96 @@
+"""Wait for the broker before anything is started that needs it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+from mode import Service
+
+from trunkline.errors import TrunklineError
+from trunkline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_RETRY_S = 0.5
+
+
+class BrokerGate(Service):
+    """A service whose start ends when the broker answers and has what this worker needs.
+
+    The web server is up before it, so that ``/health/ready`` can say that the worker waits.
+
+    Attributes:
+        open: Whether the broker has answered and the checks have passed.
+
+    """
+
+    def __init__(self, settings: Settings, **options: Any) -> None:
+        self._servers = settings.bootstrap_servers
+        self.checks: list[Callable[[], Awaitable[None]]] = []
+        self.open = False
+        super().__init__(**options)
+
+    async def on_start(self) -> None:
+        """Wait for the broker, then run the checks; a check that fails ends the process."""
+        await self._wait_for_broker()
+        if self._is_stopping():
+            return
+        try:
+            for check in self.checks:
+                await check()
+        except TrunklineError as error:
+            abort(error)
+        self.open = True
+
+    async def _wait_for_broker(self) -> None:
+        told = False
+        while not self._is_stopping():
+            try:
+                await answers(self._servers)
+            except KafkaError as error:
+                if not told:
+                    logger.warning(
+                        "Waiting for Kafka at %s: %s", ", ".join(self._servers), error
+                    )
+                    told = True
+                await asyncio.sleep(_RETRY_S)
+            else:
+                if told:
+                    logger.info("Kafka at %s answers", ", ".join(self._servers))
+                return
+
+    def _is_stopping(self) -> bool:
+        root = self.beacon.root
+        return self.should_stop or (root is not None and root.data.should_stop)
+
+
+async def answers(servers: list[str]) -> None:
+    """Return when a broker answers.
+
+    Raises:
+        KafkaError: None does.
+
+    """
+    client = AIOKafkaClient(bootstrap_servers=servers)
+    quiet = logging.getLogger("aiokafka")
+    level = quiet.level
+    quiet.setLevel(logging.CRITICAL)
+    try:
+        await client.bootstrap()
+    finally:
+        quiet.setLevel(level)
+        await client.close()
+
+
+def abort(error: TrunklineError) -> None:
+    """End this process with a clear message and the error's exit code, before it did anything."""
+    sys.stderr.write(f"Error: {error}\n")
+    sys.stderr.flush()
+    os._exit(error.exit_code)

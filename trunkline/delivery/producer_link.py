@@ -1,0 +1,190 @@
+"""One aiokafka producer from its start to its end: what RecordProducer and transactions send with.
+
+aiokafka's idempotent producer never gives a batch up (it retries for ever), its ``stop()`` waits
+for that, and after any refused batch its sequence numbers have a gap, so that the partition refuses
+everything that follows. Hence a link is never mended: it is killed, and a new one is opened.
+What reaches into aiokafka (0.14.0, pinned) to kill it stands in :func:`_kill` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, ProducerClosed
+
+from trunkline.errors import BrokerError, PublishError
+
+#: How long a killed link's tasks may take to notice.
+_KILL_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True)
+class LinkOptions:
+    """How links are opened.
+
+    Attributes:
+        request_timeout_s: How long one request to a broker may take.
+        max_batch_bytes: Where batches end; a larger record gets a batch of its own.
+        metadata_max_age_s: How soon new partitions are noticed.
+        security: aiokafka's own options for TLS and SASL.
+
+    """
+
+    bootstrap_servers: Sequence[str]
+    client_id: str
+    request_timeout_s: float = 10.0
+    max_batch_bytes: int = 512 * 1024
+    metadata_max_age_s: float = 30.0
+    transactional_id: str | None = None
+    transaction_timeout_s: float = 15.0
+    security: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ProducerLink:
+    """A started producer. ``retired`` says that it gets no new batches."""
+
+    def __init__(self, producer: Any) -> None:
+        self.producer = producer
+        self.retired = False
+        self.unsettled: set[asyncio.Future[Any]] = set()
+
+    @classmethod
+    async def open(cls, options: LinkOptions) -> ProducerLink:
+        """Connect, and get a producer id.
+
+        Raises:
+            BrokerError: No broker answered in time, or it refused.
+
+        """
+        producer = AIOKafkaProducer(
+            bootstrap_servers=list(options.bootstrap_servers),
+            client_id=options.client_id,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=options.max_batch_bytes,
+            # Our own check comes first; aiokafka's would count less than the broker does.
+            max_request_size=2**31 - 1,
+            request_timeout_ms=int(options.request_timeout_s * 1000),
+            metadata_max_age_ms=int(options.metadata_max_age_s * 1000),
+            transactional_id=options.transactional_id,
+            transaction_timeout_ms=int(options.transaction_timeout_s * 1000),
+            **options.security,
+        )
+        started = False
+        try:
+            async with asyncio.timeout(options.request_timeout_s):
+                await producer.start()
+            started = True
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BrokerError(
+                f"Kafka at {', '.join(options.bootstrap_servers)} cannot be reached "
+                f"({explain(error)}). Start it ('trunkline broker start'), or set "
+                "KAFKA_BOOTSTRAP_SERVERS to where it is."
+            ) from error
+        finally:
+            if not started:
+                await _kill(producer)
+        return cls(producer)
+
+    async def partitions(self, topic: str) -> list[int]:
+        """Return the topic's partitions, ascending.
+
+        Raises:
+            PublishError: There is no such topic, or it may not be seen.
+
+        """
+        known = self.producer.client.cluster.partitions_for_topic(topic)
+        if known is None:
+            try:
+                known = await self.producer.partitions_for(topic)
+            except KafkaError as error:
+                raise PublishError(
+                    f"Topic {topic} cannot be published to ({explain(error)}). "
+                    "See 'trunkline topics plan'."
+                ) from error
+        return sorted(known)
+
+    def new_batch(self) -> Any:
+        """Return an empty batch; see aiokafka's ``create_batch``."""
+        return self.producer.create_batch()
+
+    async def send(self, batch: Any, topic: str, partition: int) -> asyncio.Future[Any]:
+        """Queue a batch; the future ends when the broker has acknowledged or refused it."""
+        future: asyncio.Future[Any] = await self.producer.send_batch(
+            batch, topic, partition=partition
+        )
+        self.unsettled.add(future)
+        future.add_done_callback(self.unsettled.discard)
+        return future
+
+    async def reaches_broker(self) -> bool:
+        """Ask any broker for metadata; False when none answers."""
+        return bool(await self.producer.client.force_metadata_update())
+
+    async def kill(self) -> None:
+        """End now, without flushing: nothing that is not acknowledged is sent any more."""
+        self.retired = True
+        await _kill(self.producer)
+
+    async def close(self, timeout_s: float) -> None:
+        """End after what was sent has an end; kill when that takes too long."""
+        self.retired = True
+        if self.unsettled:
+            await asyncio.wait(set(self.unsettled), timeout=timeout_s)
+        await _kill(self.producer)
+
+
+def explain(error: BaseException) -> str:
+    """Return an error as words: its text, else its class's name."""
+    return str(error) or type(error).__name__
+
+
+async def _kill(producer: Any) -> None:
+    if producer._closed:
+        return
+    producer._closed = True  # else its __del__ warns
+    client, sender = producer.client, producer._sender
+    _end_batches(producer._message_accumulator)
+    # The sender's own tasks reconnect and wait for metadata: from here on both fail at once.
+    client._get_conn = _refuse
+    client.force_metadata_update = _no_update
+    if client._md_update_fut is not None and not client._md_update_fut.done():
+        client._md_update_fut.set_result(False)
+    client._md_update_fut = None
+    with contextlib.suppress(TimeoutError, KafkaError):
+        async with asyncio.timeout(_KILL_TIMEOUT_S):
+            await client.close()
+    task = sender.sender_task
+    if task is not None:
+        task.cancel()
+        await asyncio.wait([task], timeout=_KILL_TIMEOUT_S)
+        if task.done() and not task.cancelled():
+            task.exception()  # its end was our doing
+
+
+def _end_batches(accumulator: Any) -> None:
+    accumulator._closed = True
+    waiting = [batch for queue in accumulator._batches.values() for batch in queue]
+    accumulator._batches.clear()
+    for batch in [*waiting, *accumulator._pending_batches]:
+        if not batch.future.done():
+            batch.future.set_exception(ProducerClosed())
+            batch.future.exception()
+        if not batch._drain_waiter.done():
+            batch._drain_waiter.set_exception(ProducerClosed())
+            batch._drain_waiter.exception()
+
+
+async def _refuse(*args: object, **kwargs: object) -> None:
+    """Stand in for a client's ``_get_conn``: no node is ready any more."""
+
+
+def _no_update() -> asyncio.Future[bool]:
+    future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    future.set_result(False)
+    return future

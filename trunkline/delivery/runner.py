@@ -1,0 +1,218 @@
+"""Run the events of one assigned partition, in order or by key, until it is revoked."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+from time import monotonic
+from typing import Any
+
+from trunkline.delivery.chain import Chain
+from trunkline.delivery.handler import Subscription
+from trunkline.delivery.lanes import KeyLanes
+
+#: A handler that never suspends still lets the event loop breathe this often.
+SLICE_S = 0.02
+_LOOK_AT_CLOCK_EVERY = 64
+#: How long a cancelled handler may take to clean up before it is left behind.
+_CANCEL_GRACE_S = 1.0
+_POLL_S = 0.005
+
+
+class Runner(ABC):
+    """Take a partition's records through the chain; end when told, finishing what is running."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+        self._stopping = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @abstractmethod
+    def feed(self, records: Sequence[Any]) -> None:
+        """Add fetched records, in the order of their offsets."""
+
+    @abstractmethod
+    def _wake_all(self) -> None:
+        """Make idle tasks look at ``_stopping``."""
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Start no further event, and wait for those that run and those being handed over.
+
+        What has not ended in time is cancelled and stays unfinished: it will be delivered again.
+
+        Returns:
+            Whether everything ended by itself.
+
+        """
+        deadline = monotonic() + timeout_s
+        self._stopping = True
+        self._wake_all()
+        clean = True
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+            if late:
+                clean = False
+                await asyncio.wait(late, timeout=_CANCEL_GRACE_S)
+        while self.chain.handing_over and monotonic() < deadline:
+            await asyncio.sleep(_POLL_S)
+        return clean and not self.chain.handing_over
+
+    def _spawn(self) -> None:
+        task = asyncio.create_task(self._run())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # Only a mistake of ours gets here: make it as loud as it is.
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "A partition's runner died", "exception": task.exception()}
+            )
+
+    @abstractmethod
+    async def _run(self) -> None:
+        """Work until stopping."""
+
+
+class _QueueRunner(Runner):
+    """One task that takes the records in the order of their offsets."""
+
+    def __init__(self, chain: Chain) -> None:
+        super().__init__(chain)
+        self._queue: deque[Any] = deque()
+        self._fed = asyncio.Event()
+
+    def feed(self, records: Sequence[Any]) -> None:
+        self._queue.extend(records)
+        self._fed.set()
+        if not self._tasks and not self._stopping:
+            self._spawn()
+
+    def _wake_all(self) -> None:
+        self._fed.set()
+
+    async def _wait_for_records(self) -> None:
+        if not self._queue:
+            self._fed.clear()
+            await self._fed.wait()
+
+
+class SerialRunner(_QueueRunner):
+    """One event after the other."""
+
+    async def _run(self) -> None:
+        queue, one = self._queue, self.chain.one
+        while True:
+            await self._wait_for_records()
+            began = monotonic()
+            while queue:
+                for _ in range(min(len(queue), _LOOK_AT_CLOCK_EVERY)):
+                    if self._stopping:
+                        return
+                    await one(queue.popleft())
+                if monotonic() - began > SLICE_S:
+                    await asyncio.sleep(0)
+                    began = monotonic()
+            if self._stopping:
+                return
+
+
+class BatchRunner(_QueueRunner):
+    """One batch of events after the other.
+
+    ``before`` is called ahead of every batch, in the task that runs the handler (tables need the
+    current event there).
+    """
+
+    def __init__(self, chain: Chain, max_batch: int, before: Callable[[], None]) -> None:
+        super().__init__(chain)
+        self._max_batch = max_batch
+        self._before = before
+
+    async def _run(self) -> None:
+        queue = self._queue
+        while not self._stopping:
+            await self._wait_for_records()
+            while queue and not self._stopping:
+                records = list(islice(queue, self._max_batch))
+                for _ in records:
+                    queue.popleft()
+                self._before()
+                await self.chain.batch(records)
+                await asyncio.sleep(0)
+
+
+class KeyedRunner(Runner):
+    """Up to ``concurrency`` keys at once, each key's events strictly one after the other.
+
+    Tasks are made as they are needed and kept. A task that takes an event wakes one other first, so
+    that somebody goes on if this handler waits; a handler that never waits runs in line, and the
+    one woken task costs a single switch for all the events that it found done.
+    """
+
+    def __init__(self, chain: Chain, concurrency: int) -> None:
+        super().__init__(chain)
+        self._concurrency = concurrency
+        self._lanes = KeyLanes()
+        self._idle: list[asyncio.Future[None]] = []
+        self._waking = False
+
+    def feed(self, records: Sequence[Any]) -> None:
+        put = self._lanes.put
+        for record in records:
+            put(record)
+        self._wake_one()
+
+    def _wake_one(self) -> None:
+        if self._waking or self._stopping or not self._lanes.has_runnable():
+            return
+        if self._idle:
+            self._waking = True
+            self._idle.pop().set_result(None)
+        elif len(self._tasks) < self._concurrency:
+            self._waking = True
+            self._spawn()
+
+    def _wake_all(self) -> None:
+        for future in self._idle:
+            future.set_result(None)
+        self._idle.clear()
+
+    async def _run(self) -> None:
+        lanes, one = self._lanes, self.chain.one
+        self._waking = False
+        began, count = monotonic(), 0
+        while not self._stopping:
+            record = lanes.take()
+            if record is None:
+                await self._sleep_until_woken()
+                began, count = monotonic(), 0
+                continue
+            self._wake_one()
+            await one(record)
+            lanes.done(record)
+            count += 1
+            if not count % _LOOK_AT_CLOCK_EVERY and monotonic() - began > SLICE_S:
+                await asyncio.sleep(0)
+                began = monotonic()
+
+    async def _sleep_until_woken(self) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._idle.append(future)
+        await future
+        self._waking = False
+
+
+def runner_for(subscription: Subscription, chain: Chain, before: Callable[[], None]) -> Runner:
+    """Return the runner for a subscription's shape and concurrency."""
+    if subscription.shape == "batch":
+        return BatchRunner(chain, subscription.max_batch, before)
+    if subscription.concurrency > 1:
+        return KeyedRunner(chain, subscription.concurrency)
+    return SerialRunner(chain)

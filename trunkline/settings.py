@@ -1,0 +1,142 @@
+"""All settings, read once from the environment and checked before anything starts.
+
+Each field is the environment variable ``TRUNKLINE_<NAME>``, but for those that the world has
+names for already (``KAFKA_BOOTSTRAP_SERVERS``, ``DATABASE_URL``).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from trunkline.errors import ConfigurationError
+
+#: Where the embedded broker listens unless told otherwise.
+EMBEDDED_PORT = 19092
+
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+
+
+class Settings(BaseSettings):
+    """What one process was told by its environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TRUNKLINE_", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    #: Which service this process is; see ``trunkline/topology.py``.
+    service: str = ""
+    #: Put before every topic and group: ``<namespace>.auth.registered``.
+    namespace: str = ""
+    #: ``host:port[,host:port…]``; unset means the embedded broker.
+    kafka_bootstrap_servers: str = Field("", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
+    #: Embedded broker: first port, and the folder of its data and state.
+    broker_port: Annotated[int, Field(ge=1, le=65_000)] = EMBEDDED_PORT
+    broker_dir: Path = Path(".trunkline/broker")
+    #: Name of this process among its service's pods; the static membership id when that is on.
+    pod: str = Field(
+        "", validation_alias=AliasChoices("TRUNKLINE_POD", "HONCHO_PROCESS_NAME", "POD_NAME")
+    )
+    #: Tables and SQLite files live in ``<data_dir>/<pod>``.
+    data_dir: Path = Path(".trunkline/data")
+    #: SQLAlchemy URL; unset means an SQLite file per service in ``data_dir``.
+    database_url: str = Field("", validation_alias="DATABASE_URL")
+    web_host: str = "127.0.0.1"
+    web_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        0, validation_alias=AliasChoices("TRUNKLINE_WEB_PORT", "PORT")
+    )
+    #: Largest HTTP body that a publisher takes.
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 10 * 1024 * 1024
+    #: Largest single event (key, value and headers) that is published.
+    max_event_bytes: Annotated[int, Field(ge=1024, le=100 * 1024 * 1024)] = 1024 * 1024
+
+    #: Seed, section 4: how long a silent pod keeps its partitions.
+    session_timeout_s: Annotated[float, Field(ge=1, le=1800)] = 30.0
+    #: Seed, section 4: how long a pod may go without asking for records.
+    max_poll_interval_s: Annotated[float, Field(ge=5, le=7200)] = 60.0
+    #: Kafka static membership (KIP-345): a pod back within the session timeout causes no rebalance.
+    static_membership: bool = False
+    #: How often finished offsets are committed.
+    commit_interval_s: Annotated[float, Field(ge=0.01, le=60)] = 0.5
+    #: How long handlers may finish when partitions are revoked or the worker stops.
+    drain_timeout_s: Annotated[float, Field(ge=0.1, le=600)] = 5.0
+    #: SIGTERM ends a worker within this time, whatever hangs.
+    shutdown_timeout_s: Annotated[float, Field(ge=1, le=600)] = 9.0
+    #: How soon new partitions and topics are noticed.
+    metadata_max_age_s: Annotated[float, Field(ge=0.5, le=3600)] = 30.0
+    #: Events of a partition that may be unfinished before fetching pauses.
+    max_unfinished: Annotated[int, Field(ge=1, le=1_000_000)] = 8192
+    #: Keys of a partition that are handled at once, per plain topic name: ``{"order.created": 32}``.
+    concurrency: dict[str, Annotated[int, Field(ge=1, le=10_000)]] = Field(default_factory=dict)
+
+    #: Seed, section 3: ``fanout`` (one pod relays, all read the relay) or ``direct`` (a group a pod).
+    notifications: Literal["fanout", "direct"] = "fanout"
+    #: Width of the activity-processor's windows, and how many are kept.
+    activity_window_s: Annotated[int, Field(ge=1, le=86_400)] = 60
+    activity_windows_kept: Annotated[int, Field(ge=1, le=100_000)] = 60
+
+    @field_validator("namespace", "pod")
+    @classmethod
+    def _is_a_kafka_name(cls, value: str) -> str:
+        if value and not _NAME.match(value):
+            raise ValueError("use letters, digits, '.', '_' and '-', at most 100 of them")
+        return value
+
+    @property
+    def pod_name(self) -> str:
+        """Name of this pod: as set, else made of service, host and port."""
+        if self.pod:
+            return self.pod
+        return f"{self.service or 'trunkline'}-{socket.gethostname()}-{self.web_port or os.getpid()}"
+
+    @property
+    def pod_dir(self) -> Path:
+        """Folder of this pod's tables; two workers on one host need two (DESIGN section 1)."""
+        return self.data_dir / self.pod_name
+
+    @property
+    def bootstrap_servers(self) -> list[str]:
+        """Return the brokers to ask first, as ``host:port``."""
+        given = self.kafka_bootstrap_servers or f"127.0.0.1:{self.broker_port}"
+        return [server.strip() for server in given.split(",") if server.strip()]
+
+    @property
+    def uses_embedded_broker(self) -> bool:
+        """Whether no cluster was named, so that the embedded broker is the one."""
+        return not self.kafka_bootstrap_servers
+
+    def sql_url(self, name: str) -> str:
+        """Return the SQLAlchemy URL for a service's database: as set, else an SQLite file."""
+        if self.database_url:
+            return self.database_url
+        return f"sqlite+aiosqlite:///{(self.data_dir / f'{name}.sqlite').absolute()}"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        ConfigurationError: A value is wrong; the message names the variable, the value and the
+            reason, one line each.
+
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        name = str(problem["loc"][0])
+        variable = name if name.isupper() else f"TRUNKLINE_{name.upper()}"
+        message = str(problem["msg"]).removeprefix("Value error, ")
+        lines.append(f"{variable}={problem['input']!r}: {message}")
+    return "Wrong settings:\n  " + "\n  ".join(lines)

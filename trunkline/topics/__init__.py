@@ -1,0 +1,23 @@
+"""The topology against the cluster: what differs, making it so, and what a worker needs to start.
+
+changes = await plan(["127.0.0.1:19092"], Topology())
+changes = await apply(["127.0.0.1:19092"], Topology(), grow=True)
+await check_service_topics(["127.0.0.1:19092"], Topology(), "engine")
+"""
+
+from trunkline.topics.administration import apply, check_service_topics, plan
+from trunkline.topics.difference import Difference, Plan, TopicPlan
+from trunkline.topics.requirements import check_for_service
+from trunkline.topics.view import ClusterTopic, ClusterView
+
+__all__ = [
+    "ClusterTopic",
+    "ClusterView",
+    "Difference",
+    "Plan",
+    "TopicPlan",
+    "apply",
+    "check_for_service",
+    "check_service_topics",
+    "plan",
+]

@@ -1,0 +1,70 @@
+"""What to say when Kafka does not answer, instead of what aiokafka logs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_LOGGERS = ("aiokafka", "aiokafka.conn", "aiokafka.cluster")
+_PROBE_TIMEOUT_S = 1.0
+_LOOPBACK = ("127.", "localhost", "::1", "[::1]")
+
+_quiet: ContextVar[bool] = ContextVar("_quiet", default=False)
+
+
+def _is_wanted(record: logging.LogRecord) -> bool:
+    return not _quiet.get()
+
+
+@contextmanager
+def quiet_aiokafka() -> Iterator[None]:
+    """Keep aiokafka from logging what we raise as an error of our own.
+
+    Only what is done inside is silenced: another client of the same process goes on logging.
+    """
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_is_wanted)  # a filter is added only once
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
+async def why_no_answer(servers: Sequence[str]) -> str:
+    """Return a message that says which server does not answer, why, and what to do."""
+    reasons = await asyncio.gather(*(_probe(server) for server in servers))
+    if len(set(reasons)) == 1:
+        text = f"Kafka at {', '.join(servers)} does not answer: {reasons[0]}"
+    else:
+        pairs = (f"{server}: {reason}" for server, reason in zip(servers, reasons, strict=True))
+        text = f"Kafka does not answer ({'; '.join(pairs)})"
+    if all(server.startswith(_LOOPBACK) for server in servers):
+        return f"{text}; start it with: trunkline broker start"
+    return f"{text}; check KAFKA_BOOTSTRAP_SERVERS and that the cluster is up"
+
+
+async def _probe(server: str) -> str:
+    host, _, port = server.rpartition(":")
+    if not port.isdigit():
+        return "the address is not host:port"
+    try:
+        async with asyncio.timeout(_PROBE_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    except TimeoutError:
+        return "no connection within a second"
+    except OSError as error:
+        return _strerror(error)
+    writer.close()
+    return "it takes connections but does not speak Kafka (is it starting, or is TLS needed?)"
+
+
+def _strerror(error: OSError) -> str:
+    """Return the plain reason: asyncio's own text is only "Connect call failed"."""
+    if error.errno and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return (error.strerror or str(error)).lower()  # a host name that does not resolve

@@ -28,7 +28,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 _BINARIES = Path("/usr/lib/postgresql")
 #: With characters that a URL must have encoded.
-PASSWORD = "p@ss/w:rd#1"  # noqa: S105  # of a throw-away server on the loopback
+PASSWORD = "p@ss/w:rd#1"
 #: No durability: the folder is thrown away. Small, because the machine is shared.
 _OPTIONS = (
     "-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off "
@@ -69,7 +69,9 @@ def find_binaries() -> Path:
     found = sorted(_BINARIES.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if found:
         return found[-1].parent
-    reason = f"No PostgreSQL server in {_BINARIES}: install Debian's postgresql, or set DATABASE_URL."
+    reason = (
+        f"No PostgreSQL server in {_BINARIES}: install Debian's postgresql, or set DATABASE_URL."
+    )
     if os.environ.get("CI", "").lower() == "true":
         pytest.fail(reason)
     pytest.skip(reason)
@@ -99,14 +101,25 @@ def _start(binaries: Path) -> Path:
     secret = cluster / "password"
     secret.write_text(PASSWORD)
     for path in (cluster, secret):
-        shutil.chown(path, **_owner())
+        if _account():
+            shutil.chown(path, _account(), _group())
     try:
         _run(binaries / "initdb", "-D", cluster / "data", "-U", "trunkline", "-E", "UTF8", "-N",
              "--locale=C", "-A", "scram-sha-256", f"--pwfile={secret}")  # fmt: skip
         port = _free_port()
         (cluster / "port").write_text(str(port))
         options = f"{_OPTIONS} -p {port}"
-        _run(binaries / "pg_ctl", "-D", cluster / "data", "-l", cluster / "log", "-w", "-o", options, "start")
+        _run(
+            binaries / "pg_ctl",
+            "-D",
+            cluster / "data",
+            "-l",
+            cluster / "log",
+            "-w",
+            "-o",
+            options,
+            "start",
+        )
     except BaseException:
         shutil.rmtree(cluster, ignore_errors=True)
         raise
@@ -119,17 +132,74 @@ def _stop(binaries: Path, cluster: Path) -> None:
 
 
 def _run(*command: object) -> None:
-    account = _owner()
-    identity = {**account, "extra_groups": []} if account else {}
+    account = {"user": _account(), "group": _group(), "extra_groups": []} if _account() else {}
     done = subprocess.run(
         [str(part) for part in command],
-        capture_output=False,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         timeout=60,
         check=False,
         cwd="/",
-        **identity,
+        **account,
     )
     assert done.returncode == 0, f"{command[0]} failed ({done.returncode}): {done.stderr}"
+
+
+def _account() -> str:
+    """Return who runs the server: PostgreSQL refuses root. Empty: whoever runs the tests."""
+    if os.geteuid() != 0:
+        return ""
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+def _group() -> int:
+    return pwd.getpwnam(_account()).pw_gid
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _url(cluster: Path) -> str:
+    port = (cluster / "port").read_text()
+    return f"postgresql://trunkline:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/postgres"
+
+
+async def create_database(server_url: str) -> str:
+    """Create an empty database and return its URL."""
+    name = f"trunkline_test_{uuid4().hex}"
+    await run_sql(server_url, f"CREATE DATABASE {name}")
+    return with_database(server_url, name)
+
+
+async def drop_database(server_url: str, url: str) -> None:
+    """Drop a database of :func:`create_database`, whoever is still connected."""
+    name = url.partition("?")[0].rpartition("/")[2]
+    await run_sql(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def with_database(url: str, name: str) -> str:
+    """Return the URL with another database's name."""
+    place, mark, options = url.partition("?")
+    return f"{place.rpartition('/')[0]}/{name}{mark}{options}"
+
+
+async def run_sql(url: str, statement: str, **values: object) -> list:
+    """Run one statement outside of any transaction; return its rows, if it has any."""
+    # The driver reads the URL itself, as in tables/engines.py.
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        connect_args={"dsn": url},
+        isolation_level="AUTOCOMMIT",
+    )
+    try:
+        async with engine.connect() as connection:
+            result = await connection.execute(text(statement), values)
+            return list(result.all()) if result.returns_rows else []
+    finally:
+        await engine.dispose()

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from trunkline.errors import BrokerError
+from trunkline.errors import BrokerError, ConfigurationError
 from trunkline.topics import apply, check_service_topics, plan
 from trunkline.topics.connecting import quiet_aiokafka, why_no_answer
 from trunkline.topology import Topology
@@ -65,11 +65,17 @@ async def test_gives_up_on_a_server_that_takes_connections_and_says_nothing(capl
 
 
 async def test_names_each_server_when_their_reasons_differ(free_port):
-    """One refuses, the other is no address at all."""
-    text = await why_no_answer([f"127.0.0.1:{free_port}", "127.0.0.1"])
+    """One refuses, the other does not exist."""
+    text = await why_no_answer([f"127.0.0.1:{free_port}", "kafka.invalid:9092"])
 
-    assert f"127.0.0.1:{free_port}: connection refused" in text
-    assert "127.0.0.1: the address is not host:port" in text
+    assert f"127.0.0.1:{free_port}: connection refused; kafka.invalid:9092: " in text
+
+
+@pytest.mark.parametrize("address", ["kafka", "kafka:port", ":9092", "kafka:70000"])
+async def test_an_address_without_a_port_is_a_wrong_setting(address):
+    """The message names the variable, the value and what it should look like."""
+    with pytest.raises(ConfigurationError, match=f"KAFKA_BOOTSTRAP_SERVERS: '{address}' is not"):
+        await plan([address], Topology())
 
 
 async def test_a_cluster_elsewhere_is_not_ours_to_start():

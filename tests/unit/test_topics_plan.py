@@ -196,6 +196,14 @@ def test_marks_as_done_what_the_last_reading_no_longer_lacks():
     assert [t.name for t in plan.left_out] == [ORDERS]
 
 
+def test_a_topic_that_somebody_created_first_and_wrongly_is_no_success():
+    """The refusal shows although the first reading knew nothing of the topic."""
+    before = plan_topics(TOPOLOGY, without(as_declared(), CHANGELOG))
+    after = plan_topics(TOPOLOGY, as_declared(**{CHANGELOG: {"partitions": 8}}))
+
+    assert before.compared_with(after).refused
+
+
 def test_is_json():
     """The plan of an empty cluster survives a round trip."""
     plan = plan_topics(TOPOLOGY, ClusterView(1)).to_dict()

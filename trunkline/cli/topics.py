@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from typing import Any
 
 import click
@@ -22,6 +23,8 @@ from trunkline.topology import Topology
 
 _STYLES: dict[Mark, str] = {"+": "green", "~": "yellow", "!": "bold red", "=": "dim", " ": ""}
 
+_PIPE_WIDTH = 200
+
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -32,8 +35,7 @@ def topics() -> None:
 
 @topics.command()
 @_json_option
-@click.pass_context
-def plan(ctx: click.Context, as_json: bool) -> None:
+def plan(as_json: bool) -> None:
     r"""Show how the cluster's topics differ from the declared ones; change nothing.
 
     \b
@@ -47,14 +49,13 @@ def plan(ctx: click.Context, as_json: bool) -> None:
     settings = load_settings()
     result = asyncio.run(plan_topology(settings.bootstrap_servers, Topology(settings.namespace)))
     _show(result, settings, as_json=as_json, applied=False)
-    ctx.exit(1 if result.refused else 0)
+    _exit_for(result)
 
 
 @topics.command()
 @click.option("--grow", is_flag=True, help="Add the partitions that are declared and missing.")
 @_json_option
-@click.pass_context
-def apply(ctx: click.Context, grow: bool, as_json: bool) -> None:
+def apply(grow: bool, as_json: bool) -> None:
     """Create missing topics and set settings back; never shrink or delete anything.
 
     Exit status 1 when a topic would have to shrink; all the rest is done nevertheless.
@@ -63,7 +64,7 @@ def apply(ctx: click.Context, grow: bool, as_json: bool) -> None:
     topology = Topology(settings.namespace)
     result = asyncio.run(apply_topology(settings.bootstrap_servers, topology, grow=grow))
     _show(result, settings, as_json=as_json, applied=True)
-    ctx.exit(1 if result.refused else 0)
+    _exit_for(result)
 
 
 @topics.command()
@@ -78,10 +79,10 @@ def ls(as_json: bool) -> None:
         click.echo(json.dumps([_row_to_dict(name, topic) for name, topic in rows], indent=2))
         return
     table = Table(box=None, pad_edge=False)
-    table.add_column("topic", no_wrap=True)
-    for heading in ("partitions", "replicas", "in sync, at least"):
-        table.add_column(heading, justify="right")
-    table.add_column("cleanup")
+    table.add_column("topic", overflow="fold")
+    for heading in ("partitions", "replicas", "min in sync"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("cleanup", no_wrap=True)
     table.add_column("retention", no_wrap=True)
     for name, topic in rows:
         table.add_row(name, *_cells(topic))
@@ -101,9 +102,14 @@ def _show(result: Plan, settings: Settings, *, as_json: bool, applied: bool) -> 
         console.print(Text(line, style=_STYLES[mark]), soft_wrap=True)
 
 
+def _exit_for(result: Plan) -> None:
+    if result.refused:
+        sys.exit(1)
+
+
 def _console() -> Console:
-    """Return a console that colours for a terminal and is plain for a pipe."""
-    return Console(highlight=False)
+    """Return a console that colours for a terminal, and for a pipe is plain and wide."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def _cells(topic: ClusterTopic | None) -> list[str | Text]:

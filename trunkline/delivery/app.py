@@ -93,6 +93,8 @@ class DeliveryApp(faust.App):
         self.gate = BrokerGate(settings)
         self.dispatcher = Dispatcher([], _NoSink(), set_current_event)
         self.handover: Handover | None = None
+        #: Whether the group has given this worker its partitions, be it none.
+        self.has_assignment = False
         self.rebalances = 0
         self.last_rebalance: dict[str, Any] = {}
         self.last_commit_s = 0.0
@@ -103,6 +105,11 @@ class DeliveryApp(faust.App):
 
     def _new_producer_transport(self) -> Any:
         return Transport(self.conf.broker_producer, self)
+
+    def _create_directories(self) -> None:
+        # Faust does not make the parents.
+        self.conf.datadir.mkdir(parents=True, exist_ok=True)
+        super()._create_directories()
 
     async def _producer_flush(self, logger: Any) -> None:
         try:
@@ -146,6 +153,7 @@ class DeliveryApp(faust.App):
     def on_rebalance_end(self) -> None:
         """Log what moved, and note it for ``/stats``."""
         super().on_rebalance_end()
+        self.has_assignment = True
         assigned = _names(self.consumer.assignment())
         before = set(self.last_rebalance.get("revoked", ()))
         self.last_rebalance |= {
@@ -211,6 +219,8 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "consumer_max_fetch_size": 1024 * 1024,
         "producer_acks": -1,
         "stream_wait_empty": True,
+        # Without tables this lets aiokafka spread the partitions; with tables Faust must.
+        "table_standby_replicas": 0,
         "topic_allow_declare": False,
         "topic_disable_leader": True,
         "autodiscover": False,

@@ -7,13 +7,13 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from mode import Service
 
-from trunkline.errors import TrunklineError
+from trunkline.errors import BrokerError, TrunklineError
 from trunkline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -39,15 +39,19 @@ class BrokerGate(Service):
 
     async def on_start(self) -> None:
         """Wait for the broker, then run the checks; a check that fails ends the process."""
-        await self._wait_for_broker()
-        if self._is_stopping():
-            return
-        try:
-            for check in self.checks:
-                await check()
-        except TrunklineError as error:
-            abort(error)
-        self.open = True
+        while not self.open:
+            await self._wait_for_broker()
+            if self._is_stopping():
+                return
+            try:
+                for check in self.checks:
+                    await check()
+            except BrokerError as error:
+                logger.warning("Kafka went away again: %s", error)
+            except TrunklineError as error:
+                abort(error)
+            else:
+                self.open = True
 
     async def _wait_for_broker(self) -> None:
         told = False
@@ -89,7 +93,7 @@ async def answers(servers: list[str]) -> None:
         await client.close()
 
 
-def abort(error: TrunklineError) -> None:
+def abort(error: TrunklineError) -> NoReturn:
     """End this process with a clear message and the error's exit code, before it did anything."""
     sys.stderr.write(f"Error: {error}\n")
     sys.stderr.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from trunkline.errors import PublishError
@@ -59,7 +59,7 @@ class NotAcknowledgedError(PublishError):
     ) -> None:
         place = topic if partition is None else f"{topic}, partition {partition}"
         super().__init__(
-            f"The broker did not acknowledge {place}: {reason}. Send again what is not acknowledged."
+            f"Not acknowledged by {place}: {reason}. Send again what is not acknowledged."
         )
         self.topic = topic
         self.partition = partition
@@ -67,10 +67,11 @@ class NotAcknowledgedError(PublishError):
         self.results = results
 
 
-class RecordTooLargeError(NotAcknowledgedError):
+class RecordTooLargeError(PublishError):
     """A record is larger than may be sent; nothing of the call was sent.
 
     Attributes:
+        topic: Where it was to go.
         index: Position of the record in the call.
         size_bytes: Its size in a batch of its own.
         limit_bytes: The most that is allowed.
@@ -79,13 +80,11 @@ class RecordTooLargeError(NotAcknowledgedError):
 
     def __init__(self, topic: str, index: int, size_bytes: int, limit_bytes: int) -> None:
         super().__init__(
-            topic, None, f"record {index} takes {size_bytes} bytes, and {limit_bytes} are allowed"
-        )
-        self.args = (
             f"Record {index} for topic {topic} takes {size_bytes} bytes with key, headers and "
             f"batch, and {limit_bytes} are allowed: nothing was sent. Make it smaller, or raise "
-            "TRUNKLINE_MAX_EVENT_BYTES and the topic's max.message.bytes.",
+            "TRUNKLINE_MAX_EVENT_BYTES and the topic's max.message.bytes."
         )
+        self.topic = topic
         self.index = index
         self.size_bytes = size_bytes
         self.limit_bytes = limit_bytes
@@ -98,28 +97,30 @@ class Call:
     of it is in flight: only then is it certain that nothing of it is sent any more.
     """
 
-    def __init__(
-        self,
-        records: Sequence[OutRecord],
-        timeout_s: float,
-        expire: Callable[[Call], None],
-    ) -> None:
+    def __init__(self, records: Sequence[OutRecord]) -> None:
         self._loop = asyncio.get_running_loop()
         self.records = records
+        self.first_topic = records[0].topic
         self.results: list[RecordMetadata | None] = [None] * len(records)
         self.error: NotAcknowledgedError | None = None
         self.future: asyncio.Future[list[RecordMetadata]] = self._loop.create_future()
         self._left = len(records)
         self._in_flight = 0
-        self._timeout_s = timeout_s
-        self._expire = expire
         self._progress_at = self._loop.time()
-        self._timer = self._loop.call_later(timeout_s, self._look_at_the_clock)
 
     @property
     def failed(self) -> bool:
         """Whether no more of its records may be sent."""
         return self.error is not None
+
+    @property
+    def over(self) -> bool:
+        """Whether all is acknowledged, or it failed and nothing of it is on its way."""
+        return not self._in_flight and (self.failed or not self._left)
+
+    def waited_s(self) -> float:
+        """Return the time since it began, or since its latest acknowledgement."""
+        return self._loop.time() - self._progress_at
 
     def took_off(self) -> None:
         """Note that a batch with records of this call is on its way."""
@@ -146,19 +147,12 @@ class Call:
         self._finish_if_over()
 
     def _finish_if_over(self) -> None:
-        if self.future.done() or self._in_flight or (self._left and not self.failed):
+        if not self.over:
             return
-        self._timer.cancel()
         self.records = ()
+        if self.future.done():
+            return  # its sender was cancelled
         if self.error is not None and self._left:
             self.future.set_exception(self.error)
         else:
             self.future.set_result([result for result in self.results if result is not None])
-
-    def _look_at_the_clock(self) -> None:
-        """Give up when nothing was acknowledged for the whole timeout."""
-        left_s = self._progress_at + self._timeout_s - self._loop.time()
-        if left_s > 0:
-            self._timer = self._loop.call_later(left_s, self._look_at_the_clock)
-        else:
-            self._expire(self)

@@ -15,14 +15,16 @@ from typing import Any
 from aiokafka import errors
 
 from trunkline.delivery.producer_call import Call
-from trunkline.delivery.producer_link import ProducerLink, explain
+from trunkline.delivery.producer_link import NotSentError, ProducerLink, explain
 
 _MAX_IN_FLIGHT = 2
 _MANY = 2**31
+_KILLED = "the connection was closed, because Kafka did not answer in time or refused a batch on it"
 
-#: The broker refused the batch because of the producer's state, not because of what is in it, and
-#: wrote nothing: it goes again, as it was, over a new link.
+#: The batch was refused because of the producer's state, not because of what is in it, and nothing
+#: of it was written: it goes again, as it was, over a new link.
 _STATE_REFUSALS = (
+    NotSentError,
     errors.OutOfOrderSequenceNumber,
     errors.UnknownProducerId,
     errors.InvalidProducerIdMapping,
@@ -140,9 +142,8 @@ class Lane:
             run.call.took_off()
         try:
             future = await link.send(batch, self._topic, self._partition)
-        except errors.KafkaError as error:
-            # It never got into the accumulator: nothing of it can have been sent.
-            self._settle(sent, errors.OutOfOrderSequenceNumber(explain(error)), -1)
+        except errors.KafkaError:
+            self._settle(sent, NotSentError(), -1)  # aiokafka never took it
         else:
             future.add_done_callback(lambda done: self._on_end(sent, done))
         return True
@@ -163,7 +164,10 @@ class Lane:
                 record = records[index]
                 headers = list(record.headers) if record.headers else []
                 if not append(
-                    timestamp=record.timestamp_ms, key=record.key, value=record.value, headers=headers
+                    timestamp=record.timestamp_ms,
+                    key=record.key,
+                    value=record.value,
+                    headers=headers,
                 ):
                     break
                 taken += 1
@@ -192,8 +196,9 @@ class Lane:
         else:
             self._retire(sent.link)
             if not self._to_be_repeated(sent, error):
+                reason = _KILLED if isinstance(error, errors.ProducerClosed) else explain(error)
                 for run in sent.runs:
-                    run.call.fail(self._topic, self._partition, explain(error))
+                    run.call.fail(self._topic, self._partition, reason)
         for run in sent.runs:
             run.call.landed()
         self._tidy()

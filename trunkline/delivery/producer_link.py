@@ -45,6 +45,10 @@ class LinkOptions:
     security: Mapping[str, Any] = field(default_factory=dict)
 
 
+class NotSentError(KafkaError):
+    """A batch was taken back before any of it was sent."""
+
+
 class ProducerLink:
     """A started producer. ``retired`` says that it gets no new batches."""
 
@@ -91,23 +95,25 @@ class ProducerLink:
                 await _kill(producer)
         return cls(producer)
 
+    def known_partitions(self, topic: str) -> list[int] | None:
+        """Return the topic's partitions, ascending; None when the brokers were not asked yet."""
+        known = self.producer.client.cluster.partitions_for_topic(topic)
+        return sorted(known) if known else None
+
     async def partitions(self, topic: str) -> list[int]:
-        """Return the topic's partitions, ascending.
+        """Return the topic's partitions, ascending; ask the brokers when they are not known.
 
         Raises:
             PublishError: There is no such topic, or it may not be seen.
 
         """
-        known = self.producer.client.cluster.partitions_for_topic(topic)
-        if known is None:
-            try:
-                known = await self.producer.partitions_for(topic)
-            except KafkaError as error:
-                raise PublishError(
-                    f"Topic {topic} cannot be published to ({explain(error)}). "
-                    "See 'trunkline topics plan'."
-                ) from error
-        return sorted(known)
+        try:
+            return sorted(await self.producer.partitions_for(topic))
+        except KafkaError as error:
+            raise PublishError(
+                f"Topic {topic} cannot be published to ({explain(error)}). "
+                "See 'trunkline topics plan'."
+            ) from error
 
     def new_batch(self) -> Any:
         """Return an empty batch; see aiokafka's ``create_batch``."""
@@ -125,6 +131,15 @@ class ProducerLink:
     async def reaches_broker(self) -> bool:
         """Ask any broker for metadata; False when none answers."""
         return bool(await self.producer.client.force_metadata_update())
+
+    def retire(self) -> None:
+        """Take no new batches, and take back those of which nothing was sent yet.
+
+        This is synchronous, so that a batch behind a refused one never overtakes it: the broker
+        would accept it when the refused one was the first of this producer for its partition.
+        """
+        self.retired = True
+        _take_back_unsent(self.producer._message_accumulator)
 
     async def kill(self) -> None:
         """End now, without flushing: nothing that is not acknowledged is sent any more."""
@@ -167,17 +182,29 @@ async def _kill(producer: Any) -> None:
             task.exception()  # its end was our doing
 
 
+def _take_back_unsent(accumulator: Any) -> None:
+    for partition, queue in list(accumulator._batches.items()):
+        for batch in [batch for batch in queue if batch.retry_count == 0]:
+            queue.remove(batch)
+            _end(batch, NotSentError())
+        if not queue:
+            del accumulator._batches[partition]
+
+
 def _end_batches(accumulator: Any) -> None:
     accumulator._closed = True
+    _take_back_unsent(accumulator)
     waiting = [batch for queue in accumulator._batches.values() for batch in queue]
     accumulator._batches.clear()
     for batch in [*waiting, *accumulator._pending_batches]:
-        if not batch.future.done():
-            batch.future.set_exception(ProducerClosed())
-            batch.future.exception()
-        if not batch._drain_waiter.done():
-            batch._drain_waiter.set_exception(ProducerClosed())
-            batch._drain_waiter.exception()
+        _end(batch, ProducerClosed())
+
+
+def _end(batch: Any, error: KafkaError) -> None:
+    for future in (batch.future, batch._drain_waiter):
+        if not future.done():
+            future.set_exception(error)
+            future.exception()  # else asyncio complains when nobody asks
 
 
 async def _refuse(*args: object, **kwargs: object) -> None:

@@ -23,7 +23,7 @@ from aiokafka.protocol.admin import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from trunkline.errors import BrokerError, TopologyError
-from trunkline.topics.connecting import quiet_aiokafka, why_no_answer
+from trunkline.topics.connecting import check_addresses, quiet_aiokafka, why_no_answer
 from trunkline.topics.difference import TopicPlan
 from trunkline.topics.protocol import (
     TOPIC_RESOURCE,
@@ -32,8 +32,9 @@ from trunkline.topics.protocol import (
 )
 from trunkline.topics.view import CONFIGS, ClusterTopic, ClusterView
 
-CONNECT_TIMEOUT_S = 4.0
-REQUEST_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 3.0
+READ_TIMEOUT_S = 3.0
+CHANGE_TIMEOUT_S = 10.0
 
 _NO_ANSWER = (KafkaError, OSError, TimeoutError)
 
@@ -50,6 +51,7 @@ class Cluster:
 
     Raises:
         BrokerError: On entering, when no broker answers within a few seconds.
+        ConfigurationError: On entering, when an address has no port number.
 
     """
 
@@ -57,22 +59,17 @@ class Cluster:
         self._servers = list(bootstrap_servers)
 
     async def __aenter__(self) -> Cluster:
-        self._client = AIOKafkaClient(
-            bootstrap_servers=self._servers,
-            client_id="trunkline-topics",
-            request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
-        )
-        try:
-            with quiet_aiokafka():
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    await self._client.bootstrap()
-        except _NO_ANSWER:
-            await self._client.close()
-            raise BrokerError(await why_no_answer(self._servers)) from None
-        except BaseException:
-            await self._client.close()
-            raise
-        return self
+        check_addresses(self._servers)
+        for server in random.sample(self._servers, len(self._servers)):
+            # One by one: aiokafka would wait a request's whole time for a server that hangs.
+            self._client = AIOKafkaClient(
+                bootstrap_servers=[server],
+                client_id="trunkline-topics",
+                request_timeout_ms=int(CHANGE_TIMEOUT_S * 1000),
+            )
+            if await self._is_answered():
+                return self
+        raise BrokerError(await why_no_answer(self._servers))
 
     async def __aexit__(
         self,
@@ -130,7 +127,7 @@ class Cluster:
                 (t.name, t.partitions, t.replication_factor, [], list(t.configs.items()))
                 for t in topics
             ],
-            int(REQUEST_TIMEOUT_S * 1000),
+            int(CHANGE_TIMEOUT_S * 1000),
             False,
         )
         response = await self._send(request)
@@ -160,12 +157,26 @@ class Cluster:
         """
         request = CreatePartitionsRequest(
             [(topic.name, (topic.partitions, None)) for topic in topics],
-            int(REQUEST_TIMEOUT_S * 1000),
+            int(CHANGE_TIMEOUT_S * 1000),
             False,
         )
         response = await self._send(request)
         for name, code, message in response.topic_errors:
             _raise_for("add partitions to", name, code, message)
+
+    async def _is_answered(self) -> bool:
+        connected = False
+        try:
+            with quiet_aiokafka():
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    await self._client.bootstrap()
+            connected = True
+        except _NO_ANSWER:
+            pass  # the caller tries the next server, and says why none of them answered
+        finally:
+            if not connected:
+                await self._client.close()
+        return connected
 
     def _nodes(self) -> list[int]:
         """Return the ids of the brokers that are up, the first one to ask first."""
@@ -177,19 +188,19 @@ class Cluster:
         """Send a change to any broker that answers; it forwards it to the controller."""
         for node in self._nodes():
             try:
-                return await self._send_to(node, request)
+                return await self._ask(node, request, CHANGE_TIMEOUT_S)
             except _NO_ANSWER:
                 continue  # changes are idempotent together with the reading that follows
         raise BrokerError(await why_no_answer(self._servers))
 
-    async def _send_to(self, node: int, request: Any) -> Any:
+    async def _ask(self, node: int, request: Any, timeout_s: float = READ_TIMEOUT_S) -> Any:
         with quiet_aiokafka():
-            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 return await self._client.send(node, request)
 
     async def _read_from(self, node: int, names: Sequence[str]) -> ClusterView:
         # The flag matters: without it the broker creates every topic that it is asked about.
-        metadata = await self._send_to(node, MetadataRequest(list(names), False))
+        metadata = await self._ask(node, MetadataRequest(list(names), False))
         sizes = dict(_sizes(metadata.topics))
         configs = await self._configs(node, list(sizes)) if sizes else {}
         topics = {
@@ -201,7 +212,7 @@ class Cluster:
 
     async def _configs(self, node: int, names: list[str]) -> dict[str, dict[str, str]]:
         request = DescribeConfigsRequest([(TOPIC_RESOURCE, name, list(CONFIGS)) for name in names])
-        response = await self._send_to(node, request)
+        response = await self._ask(node, request)
         found = {}
         for code, message, _, name, entries in response.resources:
             if code != _UNKNOWN_TOPIC:  # deleted since the metadata was read
@@ -212,7 +223,7 @@ class Cluster:
     async def _count_brokers(self, node: int, alive: int) -> int:
         """Count brokers that are down as well, else an outage would lower the replication."""
         try:
-            response = await self._send_to(node, DescribeClusterRequest())
+            response = await self._ask(node, DescribeClusterRequest())
         except (IncompatibleBrokerVersion, NotImplementedError):  # older than Kafka 4.0
             return alive
         return alive if response.error_code else len(response.brokers)

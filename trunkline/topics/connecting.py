@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from trunkline.errors import ConfigurationError
+
 _LOGGERS = ("aiokafka", "aiokafka.conn", "aiokafka.cluster")
 _PROBE_TIMEOUT_S = 1.0
 _LOOPBACK = ("127.", "localhost", "::1", "[::1]")
@@ -35,6 +37,21 @@ def quiet_aiokafka() -> Iterator[None]:
         _quiet.reset(token)
 
 
+def check_addresses(servers: Sequence[str]) -> None:
+    """Check that every server is ``host:port``.
+
+    Raises:
+        ConfigurationError: One is not.
+
+    """
+    for server in servers:
+        host, _, port = server.rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+            raise ConfigurationError(
+                f"KAFKA_BOOTSTRAP_SERVERS: {server!r} is not host:port, such as kafka-1:9092"
+            )
+
+
 async def why_no_answer(servers: Sequence[str]) -> str:
     """Return a message that says which server does not answer, why, and what to do."""
     reasons = await asyncio.gather(*(_probe(server) for server in servers))
@@ -50,8 +67,6 @@ async def why_no_answer(servers: Sequence[str]) -> str:
 
 async def _probe(server: str) -> str:
     host, _, port = server.rpartition(":")
-    if not port.isdigit():
-        return "the address is not host:port"
     try:
         async with asyncio.timeout(_PROBE_TIMEOUT_S):
             _, writer = await asyncio.open_connection(host.strip("[]"), int(port))

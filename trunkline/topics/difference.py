@@ -257,10 +257,12 @@ def config_fits(name: str, actual: str, wanted: str) -> bool:
 
 
 def _mark_done(was: TopicPlan, now: TopicPlan) -> TopicPlan:
+    if was.action == "create":
+        # Whatever differs now is somebody else's doing: they created it first, and differently.
+        return replace(was, created=now.action != "create", differences=now.differences)
     still = {d.property for d in now.differences if d.action in ("alter", "grow")}
     return replace(
         was,
-        created=was.action == "create" and now.action != "create",
         differences=tuple(
             replace(d, done=d.action in ("alter", "grow") and d.property not in still)
             for d in was.differences

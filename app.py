@@ -1,0 +1,226 @@
+"""The composition root: one app for every service, chosen by ``TRUNKLINE_SERVICE``.
+
+    TRUNKLINE_SERVICE=db-server faust -A app worker -l info
+
+This is the only place that knows services, handlers and tables at once. To put in a handler of
+your own: write it in ``agents/``, and bind it to its topic in a ``_wire_…`` method below.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+from mode import Service as ModeService
+
+from agents.auth_registered import count_registrations, store_users
+from agents.fan_out import relay_notifications
+from agents.order_created import count_orders
+from agents.user_activity import count_activity
+from tables.activity import ActivityCounts
+from tables.database import Database
+from tables.orders import Orders
+from tables.users import Users
+from trunkline import topology as names
+from trunkline.delivery.app import DeliveryApp
+from trunkline.delivery.handler import Handler, Subscription
+from trunkline.delivery.producer import RecordProducer
+from trunkline.delivery.stats import Rates, delivery_stats
+from trunkline.errors import ConfigurationError, TrunklineError
+from trunkline.settings import Settings, load_settings
+from trunkline.topics import check_service_topics
+from trunkline.topology import Service, Topology
+from trunkline.web.status import status_routes
+
+
+def create_app(service: str | None = None, settings: Settings | None = None) -> DeliveryApp:
+    """Build the Faust app of one service.
+
+    Args:
+        service: Name of the service; else the setting ``TRUNKLINE_SERVICE``.
+        settings: Else read from the environment.
+
+    Raises:
+        ConfigurationError: The service is missing or unknown, or a setting is wrong.
+
+    """
+    settings = settings or load_settings()
+    name = service or settings.service
+    topology = Topology(settings.namespace)
+    if not name:
+        known = ", ".join(s.name for s in topology.services)
+        raise ConfigurationError(f"TRUNKLINE_SERVICE is not set. Set it to one of: {known}.")
+    declared = topology.service(name)
+    return _Wiring(declared, settings.model_copy(update={"service": name}), topology).app
+
+
+class _Wiring:
+    """Put one service's app together."""
+
+    def __init__(self, service: Service, settings: Settings, topology: Topology) -> None:
+        self.service = service
+        self.settings = settings
+        self.topology = topology
+        self.stats: dict[str, Callable[[], Any]] = {}
+        self.readiness: list[Callable[[], tuple[bool, str]]] = []
+        self.routes: list[web.RouteDef] = []
+        self.app = DeliveryApp(
+            service.group or service.name,
+            settings,
+            web_application_options={"client_max_size": settings.max_body_bytes},
+        )
+        self.app.gate.checks.append(self._check_topics)
+        wire = {
+            "db-server": self._wire_db_server,
+            "engine": self._wire_engine,
+            "notification-service": self._wire_notification_service,
+            "activity-processor": self._wire_activity_processor,
+        }
+        wire.get(service.name, self._wire_publisher)()
+        self._serve()
+
+    # -- the services
+
+    def _wire_db_server(self) -> None:
+        users = Users(self._database())
+        self._subscribe(self._batches(names.AUTH_REGISTERED, store_users(users)))
+
+    def _wire_engine(self) -> None:
+        orders = Orders(self._database())
+        self._subscribe(
+            self._batches(names.AUTH_REGISTERED, count_registrations(orders)),
+            self._events(names.ORDER_CREATED, count_orders(orders), concurrency=16),
+        )
+
+    def _wire_notification_service(self) -> None:
+        raise NotImplementedError
+
+    def _wire_activity_processor(self) -> None:
+        source = self.topology.topic(names.USER_ACTIVITY)
+        table = self.app.Table(
+            names.ACTIVITY_TABLE, key_type=str, value_type=dict, partitions=source.partitions
+        )
+        counts = ActivityCounts(
+            table, self.settings.activity_window_s, self.settings.activity_windows_kept
+        )
+        self._subscribe(self._batches(names.USER_ACTIVITY, count_activity(counts)))
+        self.stats["activity"] = lambda: counts.rows(self._assigned_partitions(source.name))
+        self.stats["late"] = lambda: counts.late
+
+    def _wire_publisher(self) -> None:
+        raise NotImplementedError
+
+    # -- the parts
+
+    def _batches(self, topic: str, handler: Handler) -> Subscription:
+        declared = self.topology.topic(topic)
+        return Subscription(declared.name, _model(declared), handler, "batch")
+
+    def _events(self, topic: str, handler: Handler, concurrency: int = 1) -> Subscription:
+        declared = self.topology.topic(topic)
+        concurrency = self.settings.concurrency.get(topic, concurrency)
+        return Subscription(declared.name, _model(declared), handler, concurrency=concurrency)
+
+    def _subscribe(self, *subscriptions: Subscription) -> None:
+        group = self.service.group
+        assert group is not None
+        producer = self._producer("failures")
+        self.app.subscribe(subscriptions, producer, self.topology.failures_topic(group).name)
+        rates = Rates(self.app)
+        self.app.before_consumer.append(rates)
+        self.stats["delivery"] = lambda: delivery_stats(self.app, rates)
+        self.readiness.append(self._is_consuming)
+
+    def _producer(self, purpose: str) -> RecordProducer:
+        return RecordProducer(
+            self.settings.bootstrap_servers,
+            f"{self.settings.pod_name}.{purpose}",
+            metadata_max_age_s=self.settings.metadata_max_age_s,
+        )
+
+    def _database(self) -> Database:
+        database = Database(self.settings.sql_url(self.service.name))
+        self.app.before_consumer.append(_DatabaseService(database))
+        return database
+
+    def _assigned_partitions(self, topic: str) -> list[int]:
+        if not self.app.gate.open:
+            return []
+        return [tp.partition for tp in self.app.consumer.assignment() if tp.topic == topic]
+
+    # -- what every service serves
+
+    def _serve(self) -> None:
+        routes = [*self.routes, *status_routes(self._all_stats, self._is_ready)]
+
+        def add_routes(server: Any) -> None:
+            server.web_app.add_routes(routes)
+
+        self.app.on_webserver_init = add_routes
+
+    def _all_stats(self) -> dict[str, Any]:
+        parts = {name: part() for name, part in self.stats.items()}
+        delivery = parts.pop("delivery", {})
+        return {
+            "service": self.service.name,
+            "pod": self.settings.pod_name,
+            "group": self.service.group,
+            **delivery,
+            **parts,
+        }
+
+    def _is_ready(self) -> tuple[bool, str]:
+        if not self.app.gate.open:
+            return False, f"waiting for Kafka at {', '.join(self.settings.bootstrap_servers)}"
+        for check in self.readiness:
+            ready, reason = check()
+            if not ready:
+                return False, reason
+        return True, "working"
+
+    def _is_consuming(self) -> tuple[bool, str]:
+        if self.app.should_stop:
+            return False, "stopping"
+        if self.app.rebalancing or not self.app.has_assignment:
+            return False, "waiting for the group to assign partitions"
+        return True, "working"
+
+    async def _check_topics(self) -> None:
+        await check_service_topics(
+            self.settings.bootstrap_servers, self.topology, self.service.name
+        )
+
+
+class _DatabaseService(ModeService):
+    """Starts and stops a database with its worker."""
+
+    def __init__(self, database: Database, **options: Any) -> None:
+        self._database = database
+        super().__init__(**options)
+
+    async def on_start(self) -> None:
+        await self._database.start()
+
+    async def on_stop(self) -> None:
+        await self._database.stop()
+
+
+def _model(topic: names.Topic) -> type[names.Event]:
+    if topic.model is None:
+        raise ConfigurationError(f"Topic {topic.name} has no model, so no handler can read it.")
+    return topic.model
+
+
+def __getattr__(name: str) -> Any:
+    """Make ``app`` when ``faust -A app`` asks for it, so that importing this module is harmless."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        made = create_app()
+    except TrunklineError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        raise SystemExit(error.exit_code) from None
+    globals()["app"] = made
+    return made

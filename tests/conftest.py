@@ -1,0 +1,68 @@
+"""The Kafka that the tests run on: one embedded broker for the whole run, stopped at its end."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from trunkline.broker import EmbeddedBroker
+
+_FOLDER = "TRUNKLINE_TEST_BROKER"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the shared broker's folder before any xdist worker is started: they inherit it."""
+    if not hasattr(config, "workerinput"):
+        os.environ[_FOLDER] = tempfile.mkdtemp(prefix="trunkline-test-broker-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the shared broker where the run began: after success, failure and Ctrl-C alike."""
+    if not hasattr(config, "workerinput"):
+        folder = Path(os.environ.pop(_FOLDER))
+        EmbeddedBroker(folder).stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> str:
+    """Return the bootstrap servers of the Kafka under test; the first test that asks starts it."""
+    given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if given:
+        return given
+    folder = Path(os.environ[_FOLDER])
+    with (folder / "first").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        broker = EmbeddedBroker(folder, port=0)
+        if not broker.status().running:
+            broker.start()
+    return broker.bootstrap_servers
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest) -> str:
+    """Return a name that no other test has, to put before topics and groups."""
+    test = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:30].strip("-")
+    return f"{test}-{uuid.uuid4().hex[:6]}"
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[Callable[..., EmbeddedBroker]]:
+    """Return a function that makes a broker for this test alone, to start, kill and restart."""
+    made: list[EmbeddedBroker] = []
+
+    def make(nodes: int = 1, port: int = 0) -> EmbeddedBroker:
+        made.append(EmbeddedBroker(tmp_path / f"broker-{len(made)}", port=port, nodes=nodes))
+        return made[-1]
+
+    yield make
+    for broker in made:
+        broker.stop()

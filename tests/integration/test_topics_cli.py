@@ -1,0 +1,100 @@
+"""``trunkline topics`` as its user runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from trunkline.topics.cluster import Cluster
+from trunkline.topics.difference import TopicPlan
+from trunkline.topology import Topology
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+def topics(kafka, namespace, tmp_path):
+    """Return a function that runs ``trunkline topics`` in the test's namespace."""
+
+    def run(*args, servers=kafka):
+        env = {"KAFKA_BOOTSTRAP_SERVERS": servers, "TRUNKLINE_NAMESPACE": namespace}
+        code = "from trunkline.cli import main; main()"
+        return subprocess.run(
+            [sys.executable, "-c", code, "topics", *args],
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+def test_plans_applies_and_then_has_nothing_to_do(topics, namespace):
+    """The way of a first installation."""
+    planned = topics("plan")
+    applied = topics("apply")
+    again = topics("plan")
+
+    assert (planned.returncode, applied.returncode, again.returncode) == (0, 0, 0)
+    assert f"+ {namespace}.order.created\n" in planned.stdout
+    assert f"+ {namespace}.order.created created\n" in applied.stdout
+    assert "Nothing to do" in again.stdout
+    assert applied.stderr == ""
+
+
+def test_prints_json(topics, namespace):
+    """Plan, apply and ls for programs."""
+    planned = json.loads(topics("plan", "--json").stdout)
+    applied = json.loads(topics("apply", "--json").stdout)
+    listed = json.loads(topics("ls", "--json").stdout)
+
+    assert {t["action"] for t in planned["topics"]} == {"create"}
+    assert all(t["created"] for t in applied["topics"])
+    partitions = {t["topic"]: t["partitions"] for t in listed}
+    assert partitions[f"{namespace}.order.created"] == 4
+
+
+def test_lists_what_is_missing(topics, namespace):
+    """A table with a row for each declared topic."""
+    listed = topics("ls")
+
+    assert listed.returncode == 0
+    assert f"{namespace}.order.created" in listed.stdout
+    assert "missing" in listed.stdout
+
+
+def test_a_refusal_ends_with_exit_status_1(topics, kafka, namespace):
+    """The changelog would have to shrink; everything else is created all the same."""
+    (changelog,) = Topology(namespace).changelogs("activity-processor")
+    oversized = TopicPlan(changelog.name, 9, 1, {"cleanup.policy": "compact"}, None, "create")
+
+    async def create():
+        async with Cluster([kafka]) as cluster:
+            await cluster.create([oversized])
+
+    asyncio.run(create())
+
+    applied = topics("apply")
+
+    assert applied.returncode == 1
+    assert f"! {changelog.name}\n!     partitions 9 -> 3 refused" in applied.stdout
+    assert f"+ {namespace}.order.created created\n" in applied.stdout
+
+
+def test_without_a_broker_it_says_so_in_one_line(topics):
+    """No traceback, exit status 1."""
+    planned = topics("plan", servers="127.0.0.1:1")
+
+    assert planned.returncode == 1
+    assert planned.stdout == ""
+    assert planned.stderr == (
+        "Error: Kafka at 127.0.0.1:1 does not answer: connection refused; "
+        "start it with: trunkline broker start\n"
+    )

@@ -1,0 +1,75 @@
+"""One question to a Kafka node: who is in the cluster? Asked without a client's background tasks.
+
+A client such as aiokafka keeps trying and logs an error per attempt; while a broker starts, a
+refused connection is what is expected.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import dataclass
+
+from aiokafka.protocol.metadata import MetadataRequest_v5
+
+from trunkline.broker.ports import HOST
+
+_SIZE = struct.Struct(">i")
+
+
+@dataclass(frozen=True)
+class ClusterView:
+    """The cluster as one node sees it.
+
+    Attributes:
+        brokers: Ids of the nodes that are registered and not fenced.
+        controller: Id of the node that a client may ask for changes; -1 when there is none.
+        topics: How many there are, Kafka's own included.
+        leaderless: Partitions that nobody leads, as ``topic-partition``.
+
+    """
+
+    brokers: frozenset[int]
+    controller: int
+    topics: int
+    leaderless: tuple[str, ...]
+
+
+def ask(port: int, timeout_s: float = 2.0) -> ClusterView | None:
+    """Ask the node at a port; None when it does not answer (yet)."""
+    try:
+        with socket.create_connection((HOST, port), timeout_s) as connection:
+            return _exchange(connection)
+    except (OSError, EOFError):
+        return None
+
+
+def _exchange(connection: socket.socket) -> ClusterView:
+    request = MetadataRequest_v5(None, False)  # no names: all topics
+    header = request.build_request_header(correlation_id=1, client_id="trunkline-broker")
+    message = header.encode() + request.encode()
+    connection.sendall(_SIZE.pack(len(message)) + message)
+    [size] = _SIZE.unpack(_read(connection, _SIZE.size))
+    answer = _read(connection, size)
+    body = request.RESPONSE_TYPE.decode(answer[_SIZE.size :])  # what precedes is the correlation id
+    return ClusterView(
+        brokers=frozenset(broker[0] for broker in body.brokers),
+        controller=body.controller_id,
+        topics=len(body.topics),
+        leaderless=tuple(
+            f"{name}-{partition[1]}"
+            for _, name, _, partitions in body.topics
+            for partition in partitions
+            if partition[2] < 0
+        ),
+    )
+
+
+def _read(connection: socket.socket, size: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < size:
+        part = connection.recv(size - len(parts))
+        if not part:
+            raise EOFError
+        parts += part
+    return bytes(parts)

@@ -1,0 +1,74 @@
+"""Kafka's storage: formatted once per cluster, and asked how many nodes it was made for."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from trunkline.broker.config import log4j_properties, render, server_properties
+from trunkline.broker.layout import Layout
+from trunkline.broker.process import java_command, run
+
+
+def stored_nodes(layout: Layout) -> int:
+    """Return for how many nodes there is data; 0 when there is none."""
+    return sum(1 for _ in layout.data.glob("node-*/meta.properties"))
+
+
+def stored_cluster_id(layout: Layout) -> str:
+    """Return the id that the data was formatted with."""
+    lines = (layout.node_data(0) / "meta.properties").read_text("utf-8").splitlines()
+    values = dict(line.split("=", 1) for line in lines if "=" in line)
+    return values["cluster.id"].strip()
+
+
+def write_configuration(layout: Layout, nodes: int, port: int) -> None:
+    """Write what every node is started with."""
+    for node in range(nodes):
+        properties = server_properties(layout, node, nodes, port)
+        layout.properties(node).write_text(render(properties), "utf-8")
+        layout.log4j(node).write_text(render(log4j_properties(layout, node)), "utf-8")
+
+
+def format_storage(layout: Layout, jars: Sequence[Path], nodes: int, port: int) -> None:
+    """Format the data of a new cluster: of all its nodes, or of none when this is cut off.
+
+    Raises:
+        BrokerError: Kafka's own tool failed.
+
+    """
+    cluster_id = _new_cluster_id()
+    shutil.rmtree(layout.unfinished_data, ignore_errors=True)
+    with ThreadPoolExecutor(nodes) as pool:
+        list(
+            pool.map(
+                lambda node: _format_node(layout, jars, node, nodes, port, cluster_id),
+                range(nodes),
+            )
+        )
+    layout.unfinished_data.rename(layout.data)
+
+
+def _format_node(
+    layout: Layout, jars: Sequence[Path], node: int, nodes: int, port: int, cluster_id: str
+) -> None:
+    properties = server_properties(layout, node, nodes, port)
+    properties["log.dirs"] = str(layout.unfinished_data / f"node-{node}")
+    path = layout.conf / f"format-{node}.properties"
+    path.write_text(render(properties), "utf-8")
+    arguments = ["format", "--cluster-id", cluster_id, "--config", str(path)]
+    command = java_command(jars, "kafka.tools.StorageTool", *arguments, log4j=layout.log4j(node))
+    run(command, f"Formatting the data of node {node} in {layout.data}")
+    path.unlink()
+
+
+def _new_cluster_id() -> str:
+    """Return 16 random bytes as Kafka writes them; it takes none that begins with a dash."""
+    while True:
+        text = urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
+        if not text.startswith("-"):
+            return text

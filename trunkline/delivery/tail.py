@@ -1,0 +1,273 @@
+"""Read every partition of a topic to its growing end, wherever the broker goes.
+
+Partitions are assigned by hand, and positions are kept here and not in the client: so a client that
+stopped getting answers is thrown away and made anew without a record lost or read twice, partitions
+that are added are read from their beginning, and no other pod causes a rebalance. (aiokafka would
+assign all partitions to a consumer without a group by itself, but starts new ones at their end.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from trunkline.errors import BrokerError
+from trunkline.topics.connecting import quiet_aiokafka
+
+#: A broker answers a fetch within half a second, data or not. A client that had no answer for this
+#: long may have lost its brokers' addresses, so it is made anew from the bootstrap servers.
+_SILENCE_S = 5.0
+_ASK_TIMEOUT_S = 10.0
+_CLOSE_TIMEOUT_S = 1.0
+_POLL_MS = 250
+#: Few, so that others get their turn between two polls when there is much to read.
+_POLL_RECORDS = 200
+#: Larger than the largest record, lest one of those comes alone.
+_FETCH_BYTES = 2 * 1024 * 1024
+
+
+class TopicTail:
+    """Positions in all partitions of a topic, and a client that reads from there.
+
+    Where it starts, for each partition: after the group's last commit; else at the end. What was
+    added later, to the topic or as the topic, is read from its beginning.
+
+    Args:
+        topic: Real name of the topic.
+        bootstrap_servers: ``host:port`` of the brokers to ask first.
+        group: Where commits are kept; without one there are none.
+        replay: How many records before the start are read first, per partition.
+        client_id: Name for the broker's logs and quotas.
+        metadata_max_age_s: How soon new partitions are noticed.
+        security: aiokafka's options for TLS and SASL.
+
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        bootstrap_servers: Sequence[str],
+        *,
+        group: str | None = None,
+        replay: int = 0,
+        client_id: str = "trunkline",
+        metadata_max_age_s: float = 30.0,
+        security: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.topic = topic
+        self.group = group
+        self.bootstrap_servers = list(bootstrap_servers)
+        #: Partition → offset of the next record to read.
+        self.positions: dict[int, int] = {}
+        self._replay = replay
+        self._options = {
+            "bootstrap_servers": self.bootstrap_servers,
+            "client_id": client_id,
+            "group_id": group,
+            "enable_auto_commit": False,
+            "isolation_level": "read_committed",
+            # For positions that the broker no longer has, or has not any more: start anew.
+            "auto_offset_reset": "earliest",
+            "metadata_max_age_ms": int(metadata_max_age_s * 1000),
+            "max_partition_fetch_bytes": _FETCH_BYTES,
+            "request_timeout_ms": int(_ASK_TIMEOUT_S * 1000),
+            **(security or {}),
+        }
+        self._consumer: Any = None
+        self._was_absent = False
+        #: Partition → end of what stood there at the start; what is before it is history.
+        self._targets: dict[int, int] = {}
+        #: Partition → where live reading began: commits never go behind it.
+        self._started_at: dict[int, int] = {}
+        self._committed: dict[int, int] = {}
+        self._last_answer: tuple[int, float] = (0, 0.0)
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a client that reads."""
+        return self._consumer is not None
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all that stood in the topic at the start has been read."""
+        if not self.positions:
+            return False
+        return all(self.positions[p] >= end for p, end in self._targets.items())
+
+    def lags(self) -> dict[int, int]:
+        """Return how many records of each partition are still to be read, as far as is known."""
+        return {p: max(0, self._end(p) - position) for p, position in self.positions.items()}
+
+    async def open(self) -> bool:
+        """Connect, and find out where to start; False while the topic does not exist.
+
+        Raises:
+            KafkaError: The broker is away, or refuses this client.
+            TimeoutError: It does not answer.
+
+        """
+        consumer = AIOKafkaConsumer(**self._options)
+        try:
+            with quiet_aiokafka():
+                async with asyncio.timeout(_ASK_TIMEOUT_S):
+                    await consumer.start()
+                    if not await self._find(consumer):
+                        self._was_absent = True
+                        await _close(consumer)
+                        return False
+        except BaseException:
+            await _close(consumer)
+            raise
+        self._last_answer = (0, time.monotonic())
+        self._assign(consumer, self._partitions(consumer))
+        self._consumer = consumer
+        return True
+
+    async def close(self) -> None:
+        """Let go of the client, within about a second; the positions stay."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await _close(consumer)
+
+    async def poll(self) -> list[Any]:
+        """Return the next records, none after a quarter of a second without any.
+
+        The caller sets :attr:`positions` behind each record that it is done with.
+
+        Raises:
+            BrokerError: The client had no answer for too long; close it and open it again.
+            KafkaError: The same, with the broker's reason.
+
+        """
+        self._follow_growth()
+        batches = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
+        if batches:
+            self._note_answer(float("inf"))
+            return [record for records in batches.values() for record in records]
+        await self._skip_control_records()
+        self._note_answer(_SILENCE_S)
+        return []
+
+    async def commit(self, *, again: bool = False) -> None:
+        """Commit what was read; nothing without a group, a client or progress.
+
+        Args:
+            again: Commit even without progress: the broker forgets the commits of a group without
+                members after ``offsets.retention.minutes`` (7 days).
+
+        Raises:
+            KafkaError: The broker refuses.
+            TimeoutError: It does not answer.
+
+        """
+        consumer = self._consumer
+        if self.group is None or consumer is None:
+            return
+        offsets = {
+            p: max(offset, self._started_at.get(p, 0))
+            for p, offset in self.positions.items()
+            if TopicPartition(self.topic, p) in consumer.assignment()
+        }
+        if not offsets or (offsets == self._committed and not again):
+            return
+        async with asyncio.timeout(_ASK_TIMEOUT_S):
+            await consumer.commit({TopicPartition(self.topic, p): o for p, o in offsets.items()})
+        self._committed = offsets
+
+    async def _find(self, consumer: Any) -> bool:
+        """Make the client know the topic and, the first time, find out where to start."""
+        # Asks for all topics: to ask for one by name could create it.
+        if self.topic not in await consumer.topics():
+            return False
+        await consumer._client.add_topic(self.topic)
+        partitions = self._partitions(consumer)
+        if not partitions:
+            raise BrokerError(f"Kafka has not told the partitions of {self.topic} yet")
+        if not self.positions:
+            await self._start(consumer, [TopicPartition(self.topic, p) for p in partitions])
+        return True
+
+    async def _start(self, consumer: Any, places: list[TopicPartition]) -> None:
+        begins = await consumer.beginning_offsets(places)
+        ends = await consumer.end_offsets(places)
+        commits: dict[TopicPartition, int | None] = {}
+        if self.group is not None:
+            commits = {place: await consumer.committed(place) for place in places}
+        is_known = any(commit is not None for commit in commits.values())
+        # A group with a commit elsewhere was away while this partition was added.
+        default = begins if is_known or self._was_absent else ends
+        for place in places:
+            commit = commits.get(place)
+            start = default[place] if commit is None else commit
+            if not begins[place] <= start <= ends[place]:
+                start = begins[place]  # the topic was cut, or deleted and made anew
+            self._started_at[place.partition] = start
+            self._targets[place.partition] = ends[place]
+            self.positions[place.partition] = max(begins[place], start - self._replay)
+
+    def _partitions(self, consumer: Any) -> set[int]:
+        return set(consumer.partitions_for_topic(self.topic) or ())
+
+    def _follow_growth(self) -> None:
+        found = self._partitions(self._consumer)
+        assigned = {place.partition for place in self._consumer.assignment()}
+        if found and found != assigned:
+            self._assign(self._consumer, found)
+
+    def _assign(self, consumer: Any, partitions: set[int]) -> None:
+        """Read these partitions from our positions; nothing awaits in between."""
+        places = [TopicPartition(self.topic, partition) for partition in sorted(partitions)]
+        consumer.assign(places)
+        for place in places:
+            consumer.seek(place, self.positions.setdefault(place.partition, 0))
+
+    async def _skip_control_records(self) -> None:
+        """Follow the client past what is no record to us: transaction markers, aborted records.
+
+        It also goes back, or on, when the broker no longer has our position.
+        """
+        for partition, position in self.positions.items():
+            place = TopicPartition(self.topic, partition)
+            if place not in self._consumer.assignment() or self._end(partition) == position:
+                continue
+            with contextlib.suppress(TimeoutError):  # it waits for the broker's earliest offset
+                async with asyncio.timeout(_POLL_MS / 1000):
+                    at = await self._consumer.position(place)
+                    self.positions[partition] = at
+                    if at < position:
+                        self._targets.pop(partition, None)
+                        self._started_at.pop(partition, None)
+
+    def _end(self, partition: int) -> int:
+        place = TopicPartition(self.topic, partition)
+        if self._consumer is None or place not in self._consumer.assignment():
+            return self._targets.get(partition, 0)
+        return self._consumer.last_stable_offset(place) or self._targets.get(partition, 0)
+
+    def _note_answer(self, patience_s: float) -> None:
+        stamps = (self._consumer.last_poll_timestamp(p) for p in self._consumer.assignment())
+        stamp = max((stamp or 0 for stamp in stamps), default=0)
+        if stamp != self._last_answer[0]:
+            self._last_answer = (stamp, time.monotonic())
+        elif time.monotonic() - self._last_answer[1] > patience_s:
+            raise BrokerError(f"Kafka has not answered for {patience_s:g} s")
+
+
+async def _close(consumer: Any) -> None:
+    """Stop a client; one that cannot say goodbye to its broker is cut off."""
+    stopping = asyncio.ensure_future(consumer.stop())
+    await asyncio.wait({stopping}, timeout=_CLOSE_TIMEOUT_S)
+    if stopping.done():
+        if not stopping.cancelled():
+            stopping.exception()  # it is gone either way
+        return
+    stopping.cancel()
+    with contextlib.suppress(TimeoutError, KafkaError, asyncio.CancelledError):
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await consumer._client.close()

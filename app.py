@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
-from mode import Service as ModeService
 
 from agents.auth_registered import count_registrations, store_users
 from agents.fan_out import relay_notifications
 from agents.order_created import count_orders
 from agents.user_activity import count_activity
+from models import NotificationSent
 from tables.activity import ActivityCounts
 from tables.database import Database
 from tables.orders import Orders
@@ -27,11 +27,15 @@ from trunkline import topology as names
 from trunkline.delivery.app import DeliveryApp
 from trunkline.delivery.handler import Handler, Subscription
 from trunkline.delivery.producer import RecordProducer
+from trunkline.delivery.receiver import BroadcastReceiver
+from trunkline.delivery.startstop import Part, StartStop
 from trunkline.delivery.stats import Rates, delivery_stats
+from trunkline.delivery.tail import TopicTail
 from trunkline.errors import ConfigurationError, TrunklineError
 from trunkline.settings import Settings, load_settings
 from trunkline.topics import check_service_topics
 from trunkline.topology import Service, Topology
+from trunkline.web.notifications import NotificationHub
 from trunkline.web.status import status_routes
 
 
@@ -95,7 +99,17 @@ class _Wiring:
         )
 
     def _wire_notification_service(self) -> None:
-        raise NotImplementedError
+        sent = self.topology.topic(names.NOTIFICATION_SENT)
+        fanout = self.topology.topic(names.NOTIFICATION_FANOUT)
+        if self.settings.notifications == "fanout":
+            relay_producer = self._started(self._producer("relay"))
+            relay = relay_notifications(relay_producer, fanout.name)
+            self._subscribe(self._batches(names.NOTIFICATION_SENT, relay))
+            self._receive(self._tail(fanout.name))
+        else:
+            # The seed's first solution: a group for each pod.
+            group = f"{self.service.group}-{self.settings.pod_name}"
+            self._receive(self._tail(sent.name, group))
 
     def _wire_activity_processor(self) -> None:
         source = self.topology.topic(names.USER_ACTIVITY)
@@ -113,6 +127,25 @@ class _Wiring:
         raise NotImplementedError
 
     # -- the parts
+
+    def _tail(self, topic: str, group: str | None = None) -> TopicTail:
+        return TopicTail(
+            topic,
+            self.settings.bootstrap_servers,
+            group=group,
+            client_id=f"{self.settings.pod_name}.receiver",
+            metadata_max_age_s=self.settings.metadata_max_age_s,
+        )
+
+    def _receive(self, tail: TopicTail) -> None:
+        hub = NotificationHub(is_ready=lambda: receiver.ready)
+        receiver = BroadcastReceiver(tail, NotificationSent, hub.on_notification)
+        self.app.before_consumer += [StartStop(hub), receiver]
+        self.routes += hub.routes()
+        self.stats["notifications"] = lambda: {**hub.stats(), **receiver.stats()}
+        self.readiness.append(
+            lambda: (receiver.ready, f"the receiver reads {tail.topic} up to its end")
+        )
 
     def _batches(self, topic: str, handler: Handler) -> Subscription:
         declared = self.topology.topic(topic)
@@ -141,9 +174,11 @@ class _Wiring:
         )
 
     def _database(self) -> Database:
-        database = Database(self.settings.sql_url(self.service.name))
-        self.app.before_consumer.append(_DatabaseService(database))
-        return database
+        return self._started(Database(self.settings.sql_url(self.service.name)))
+
+    def _started(self, part: Part) -> Part:
+        self.app.before_consumer.append(StartStop(part))
+        return part
 
     def _assigned_partitions(self, topic: str) -> list[int]:
         if not self.app.gate.open:
@@ -191,20 +226,6 @@ class _Wiring:
         await check_service_topics(
             self.settings.bootstrap_servers, self.topology, self.service.name
         )
-
-
-class _DatabaseService(ModeService):
-    """Starts and stops a database with its worker."""
-
-    def __init__(self, database: Database, **options: Any) -> None:
-        self._database = database
-        super().__init__(**options)
-
-    async def on_start(self) -> None:
-        await self._database.start()
-
-    async def on_stop(self) -> None:
-        await self._database.stop()
 
 
 def _model(topic: names.Topic) -> type[names.Event]:

@@ -36,6 +36,7 @@ _BACKOFF_S = 0.02
 #: Held on PostgreSQL while tables are made; any number that no one else uses.
 _SCHEMA_LOCK = 7_241_905_118
 _STOP_TIMEOUT_S = 3.0
+_START_INTERVAL_S = 0.25
 
 
 class Database:
@@ -87,20 +88,12 @@ class Database:
             TrunklineError: The database could not be reached in time.
 
         """
-        deadline = asyncio.get_running_loop().time() + patience_s
-        told = False
-        while True:
-            try:
-                await self._prepare()
-            except Exception as error:
-                await self._judge(error, asyncio.get_running_loop().time() >= deadline)
-                if not told:
-                    _log.warning("Database %s cannot be used yet (%s): waiting.", self, error)
-                    told = True
-                await asyncio.sleep(0.25)
-            else:
-                _log.info("Database: %s", self)
-                return
+        try:
+            await self._start(asyncio.get_running_loop().time() + patience_s)
+        except BaseException:
+            await self.stop()
+            raise
+        _log.info("Database: %s", self)
 
     async def stop(self) -> None:
         """Close all connections, within 3 s also when the server does not answer."""
@@ -173,21 +166,33 @@ class Database:
                 await _require_utf8(connection)
             await connection.run_sync(metadata.create_all)
 
-    async def _judge(self, error: Exception, too_late: bool) -> None:
+    async def _start(self, deadline_s: float) -> None:
+        told = False
+        while True:
+            try:
+                await self._prepare()
+            except TrunklineError:
+                raise
+            except Exception as error:
+                self._judge(error, too_late=asyncio.get_running_loop().time() >= deadline_s)
+                if not told:
+                    _log.warning("Database %s cannot be used yet (%s): waiting.", self, error)
+                    told = True
+            else:
+                return
+            await asyncio.sleep(_START_INTERVAL_S)
+
+    def _judge(self, error: Exception, *, too_late: bool) -> None:
         """Raise what ends the start; return when waiting may help."""
-        if isinstance(error, TrunklineError):
-            raise error
         mistake = as_mistake(error, str(self))
-        if mistake is None and is_away(error) and not too_late:
-            return
-        await self.stop()
         if mistake is not None:
             raise mistake from None
-        if is_away(error):
+        if not is_away(error):
+            raise error
+        if too_late:
             raise TrunklineError(
                 f"Database {self} cannot be used: {error}. Start it, or correct DATABASE_URL."
             ) from error
-        raise error
 
 
 async def _trying_again(run: Callable[[], Awaitable[T]]) -> T:

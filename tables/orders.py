@@ -142,7 +142,7 @@ class Orders:
         A forgotten event that is delivered again is counted again. So nothing calls this by
         itself: run it with more than the topics' retention plus the time in which failures and
         dead letters may still be redriven (7 + 30 days as declared in ``trunkline/topology.py``).
-        Until then a row takes about 150 bytes on PostgreSQL, its indexes included.
+        Until then an event takes about 150 bytes on PostgreSQL, its indexes included.
         """
         limit_ms = _now_ms() - int(older_than_s * 1000)
         identity = tuple_(*applied_events.primary_key.columns)

@@ -15,6 +15,7 @@ from tables.database import Database
 from tables.orders import Orders, Total
 from tables.users import Users
 from tests.support.postgres import PASSWORD, run_sql, with_database
+from tests.support.waiting import eventually
 from trunkline.delivery.handler import Context
 from trunkline.errors import ConfigurationError, TrunklineError
 
@@ -37,9 +38,7 @@ def order(user_id):
 async def blocked_pid(url):
     """Wait until a connection waits for a row's lock, and return its process id."""
     name = url.rpartition("/")[2]
-    async with asyncio.timeout(20):
-        while not (rows := await run_sql(url, BLOCKED, name=name)):
-            await asyncio.sleep(0.02)
+    rows = await eventually(lambda: run_sql(url, BLOCKED, name=name), what="a blocked connection")
     return rows[0][0]
 
 

@@ -1,4 +1,4 @@
-"""One pod's SQL side as a process: ``python -m tests.support.sql_pod URL EVENTS [users]``.
+"""One pod's SQL side as a process: ``python -m tests.support.sql_pod URL EVENTS``.
 
 Starts the database, prints "ready", delivers EVENTS orders of 7 users and as many registrations,
 each with its offset for an identity, and exits 0.

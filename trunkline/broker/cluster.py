@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from trunkline.broker.jars import KAFKA_VERSION, Say, class_path
 from trunkline.broker.layout import Layout
-from trunkline.broker.metadata import ask
 from trunkline.broker.ports import (
     HOST,
-    all_ports,
     client_port,
     controller_port,
     find_free_port,
@@ -82,7 +79,7 @@ class EmbeddedBroker:
 
     @classmethod
     def of(cls, settings: Settings, nodes: int | None = None) -> EmbeddedBroker:
-        """Return the project's broker; with as many nodes as its data has, unless told otherwise."""
+        """Return the project's broker; with as many nodes as its data has, unless told."""
         folder = settings.broker_dir.absolute()
         return cls(folder, settings.broker_port, nodes or stored_nodes(Layout(folder)) or 1)
 
@@ -160,6 +157,10 @@ class EmbeddedBroker:
         """Tell what runs, without changing anything."""
         return describe(self._layout, self.port, stored_nodes(self._layout))
 
+    def log_file(self, node: int = 0) -> Path:
+        """Return where a node's log is."""
+        return self._layout.log(node)
+
     def _running_nodes(self) -> dict[int, int]:
         """Return the pid of each node that runs."""
         state = read_state(self._layout.state)
@@ -174,8 +175,8 @@ class EmbeddedBroker:
         if stored not in {0, self.nodes}:
             raise ConfigurationError(
                 f"{self.directory} holds the data of {_count(stored)}, and {_count(self.nodes)} "
-                f"{'was' if self.nodes == 1 else 'were'} asked for. Start it with --nodes {stored}, "
-                "or delete that data with --reset, or choose another --dir."
+                f"{'was' if self.nodes == 1 else 'were'} asked for. Start it with "
+                f"--nodes {stored}, delete that data with --reset, or choose another --dir."
             )
         state = read_state(self._layout.state)
         if state and state.port != self.port and self._running_nodes():

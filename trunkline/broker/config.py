@@ -111,7 +111,7 @@ def _level(name: str, logger: str, level: str) -> dict[str, str]:
 
 
 def render(properties: Mapping[str, str]) -> str:
-    """Return the text of a Java properties file: ASCII, with the rest as ``\\uXXXX``."""
+    r"""Return the text of a Java properties file: ASCII, with the rest as ``\uXXXX``."""
     return "".join(f"{name}={_escaped(value)}\n" for name, value in properties.items())
 
 

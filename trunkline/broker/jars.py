@@ -20,7 +20,7 @@ from typing import Any
 from trunkline.errors import BrokerError
 
 KAFKA_VERSION = "4.4.0"
-#: Kafka's own jars bring no binding from slf4j to log4j (its archive does): without, no line is logged.
+#: From slf4j to log4j. Kafka's jars bring none (its archive does): without, no line is logged.
 LOG4J_BINDING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5"
 KAFKA = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
 

@@ -54,8 +54,8 @@ def require_free(ports: Iterable[int]) -> None:
     for port in ports:
         if not _is_free(port):
             raise BrokerError(
-                f"Port {port} on {HOST} is in use{_by_whom(port)}, and the embedded Kafka needs it. "
-                "Stop that program, or choose another port: trunkline broker start --port N "
+                f"Port {port} on {HOST} is in use{_by_whom(port)}, and the embedded Kafka "
+                "needs it. Stop it, or choose another port: trunkline broker start --port N "
                 "(and TRUNKLINE_BROKER_PORT=N for the services). To use a Kafka that runs already, "
                 "set KAFKA_BOOTSTRAP_SERVERS."
             )

@@ -149,7 +149,7 @@ def _is_gone(process: psutil.Process) -> bool:
     try:
         if not process.is_running():
             return True
-        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
+        return bool(process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1)
     except psutil.NoSuchProcess:
         return True
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
 from trunkline.broker.layout import Layout
+from trunkline.broker.logs import last_lines
 from trunkline.broker.metadata import ClusterView, ask
 from trunkline.broker.ports import client_port
 from trunkline.broker.process import is_running
@@ -75,18 +75,11 @@ def _evidence(layout: Layout, nodes: Iterable[int]) -> str:
     """Return the last errors that the nodes logged, and where to read on."""
     found: list[str] = []
     for node in sorted(nodes):
-        printed = _last_lines(layout.output(node), 5)
+        printed = last_lines(layout.output(node), 5)
         logged = [
             line
-            for line in _last_lines(layout.log(node), 400)
+            for line in last_lines(layout.log(node), 400)
             if " ERROR " in line or " FATAL " in line
         ]
         found += [*printed, *logged[-3:], f"Read on in {layout.log(node)}"]
     return "\n  " + "\n  ".join(found)
-
-
-def _last_lines(path: Path, count: int) -> list[str]:
-    try:
-        return path.read_text("utf-8", "replace").splitlines()[-count:]
-    except FileNotFoundError:
-        return []

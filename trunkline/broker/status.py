@@ -8,7 +8,7 @@ from trunkline.broker.layout import Layout
 from trunkline.broker.metadata import ask
 from trunkline.broker.ports import HOST, client_port, controller_port
 from trunkline.broker.process import is_running, memory_bytes
-from trunkline.broker.state import State, read_state
+from trunkline.broker.state import read_state
 from trunkline.broker.storage import stored_cluster_id
 
 

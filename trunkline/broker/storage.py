@@ -41,29 +41,23 @@ def format_storage(layout: Layout, jars: Sequence[Path], nodes: int, port: int) 
         BrokerError: Kafka's own tool failed.
 
     """
-    cluster_id = _new_cluster_id()
     shutil.rmtree(layout.unfinished_data, ignore_errors=True)
+    cluster_id = _new_cluster_id()
+
+    def format_one(node: int) -> None:
+        properties = server_properties(layout, node, nodes, port)
+        properties["log.dirs"] = str(layout.unfinished_data / f"node-{node}")
+        path = layout.conf / f"format-{node}.properties"
+        path.write_text(render(properties), "utf-8")
+        arguments = ["format", "--cluster-id", cluster_id, "--config", str(path)]
+        log4j = layout.log4j(node)
+        command = java_command(jars, "kafka.tools.StorageTool", *arguments, log4j=log4j)
+        run(command, f"Formatting the data of node {node} in {layout.data}")
+        path.unlink()
+
     with ThreadPoolExecutor(nodes) as pool:
-        list(
-            pool.map(
-                lambda node: _format_node(layout, jars, node, nodes, port, cluster_id),
-                range(nodes),
-            )
-        )
+        list(pool.map(format_one, range(nodes)))
     layout.unfinished_data.rename(layout.data)
-
-
-def _format_node(
-    layout: Layout, jars: Sequence[Path], node: int, nodes: int, port: int, cluster_id: str
-) -> None:
-    properties = server_properties(layout, node, nodes, port)
-    properties["log.dirs"] = str(layout.unfinished_data / f"node-{node}")
-    path = layout.conf / f"format-{node}.properties"
-    path.write_text(render(properties), "utf-8")
-    arguments = ["format", "--cluster-id", cluster_id, "--config", str(path)]
-    command = java_command(jars, "kafka.tools.StorageTool", *arguments, log4j=layout.log4j(node))
-    run(command, f"Formatting the data of node {node} in {layout.data}")
-    path.unlink()
 
 
 def _new_cluster_id() -> str:

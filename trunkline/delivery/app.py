@@ -27,6 +27,7 @@ from trunkline.delivery.gate import BrokerGate
 from trunkline.delivery.handler import Subscription
 from trunkline.delivery.handover import Handover
 from trunkline.delivery.producer import RecordProducer
+from trunkline.delivery.startstop import StartStop
 from trunkline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -36,10 +37,12 @@ class DeliveryBoot(BootStrategy):
     """Start order: the web server first, then wait for the broker, then all that needs it."""
 
     def server(self) -> Iterable[Any]:
+        before = self._chain(self.sensors(), self.web_server(), [self.app.gate])
+        if not self.app.batched_topics:
+            # A publisher, or a service that only receives: Faust's consumer has nothing to do.
+            return self._chain(before, self.app.before_consumer)
         return self._chain(
-            self.sensors(),
-            self.web_server(),
-            [self.app.gate],
+            before,
             self.kafka_producer(),
             self.app.before_consumer,
             self.kafka_consumer(),
@@ -106,6 +109,11 @@ class DeliveryApp(faust.App):
     def _new_producer_transport(self) -> Any:
         return Transport(self.conf.broker_producer, self)
 
+    async def _wait_for_table_recovery_completed(self) -> bool:
+        if not self.batched_topics:
+            return bool(self.should_stop)
+        return bool(await super()._wait_for_table_recovery_completed())
+
     def _create_directories(self) -> None:
         # Faust does not make the parents.
         self.conf.datadir.mkdir(parents=True, exist_ok=True)
@@ -125,7 +133,7 @@ class DeliveryApp(faust.App):
         """Make an agent for each subscription; its failed events go to the failures topic."""
         handover = Handover(producer, failures_topic, self.conf.id)
         self.handover = handover
-        self.before_consumer += [HandoverService(producer, handover)]
+        self.before_consumer += [StartStop(producer), StartStop(handover)]
         self.dispatcher = Dispatcher(subscriptions, handover, set_current_event)
         self.batched_topics = frozenset(s.topic for s in subscriptions)
         for subscription in subscriptions:
@@ -167,23 +175,6 @@ class DeliveryApp(faust.App):
             self.last_rebalance["gained"],
             self.last_rebalance["lost"],
         )
-
-
-class HandoverService(Service):
-    """Owns the producer for failed events and its sender."""
-
-    def __init__(self, producer: RecordProducer, handover: Handover, **options: Any) -> None:
-        self._producer = producer
-        self._handover = handover
-        super().__init__(**options)
-
-    async def on_start(self) -> None:
-        await self._producer.start()
-        self._handover.start()
-
-    async def on_stop(self) -> None:
-        await self._handover.stop()
-        await self._producer.stop(CLOSE_TIMEOUT_S)
 
 
 class _NoSink:

@@ -35,7 +35,7 @@ class Handover:
         self._waiting: asyncio.Queue[tuple[OutRecord, Callable[[], None]]] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Start the sender."""
         self._task = asyncio.create_task(self._send_forever())
 

@@ -25,7 +25,7 @@ from trunkline.delivery.producer_call import (
 )
 from trunkline.delivery.producer_lane import Lane, Run
 from trunkline.delivery.producer_link import LinkOptions, ProducerLink
-from trunkline.errors import BrokerError
+from trunkline.errors import BrokerError, PublishError
 
 __all__ = [
     "NotAcknowledgedError",
@@ -91,7 +91,7 @@ class RecordProducer:
         self._link: ProducerLink | None = None
         self._has_link = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._started = False
+        self._started = self._accepts = False
 
     @property
     def connected(self) -> bool:
@@ -107,14 +107,15 @@ class RecordProducer:
         """
         if not self._started:
             self._take(await ProducerLink.open(self._options))
-            self._started = True
+            self._started = self._accepts = True
             self._spawn(self._watch())
 
     async def stop(self, timeout_s: float = 5.0) -> None:
         """End within about this time: what is not acknowledged by then fails and is not sent."""
-        self._started = False
+        self._accepts = False
         if self._calls:
             await asyncio.wait({call.future for call in self._calls}, timeout=timeout_s)
+        self._started = False
         for call in list(self._calls):
             call.fail(call.first_topic, None, "the producer was stopped")
         for lane in self._lanes.values():
@@ -127,6 +128,7 @@ class RecordProducer:
         if self._link is not None:
             await self._link.kill()
         self._link = None
+        self._has_link.set()  # whoever waits for one learns that there will be none
         self._lanes.clear()
 
     async def send(self, record: OutRecord) -> RecordMetadata:
@@ -148,11 +150,13 @@ class RecordProducer:
         Raises:
             RecordTooLargeError: A record is too large; nothing was sent.
             NotAcknowledgedError: Some records were not acknowledged in time, or were refused.
-            PublishError: A topic does not exist.
+            PublishError: A topic does not exist, or the producer is not started.
 
         """
         if not records:
             return []
+        if not self._accepts:
+            raise PublishError("The producer is not started, or was stopped: start it first.")
         self._check_sizes(records)
         partitions = await self._partitions({record.topic for record in records})
         places = self._assign(records, partitions)
@@ -252,7 +256,7 @@ class RecordProducer:
     async def _wait_for_link(self) -> ProducerLink:
         while self._link is None:
             if not self._started:
-                raise BrokerError("The producer is not started, or was stopped: start it first.")
+                raise PublishError("The producer was stopped: nothing was sent.")
             await self._has_link.wait()
         return self._link
 

@@ -21,6 +21,8 @@ from trunkline.errors import BrokerError, PublishError
 
 #: How long a killed link's tasks may take to notice.
 _KILL_TIMEOUT_S = 1.0
+#: How long a topic that the brokers do not know yet may take to appear.
+_TOPIC_WAIT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,9 @@ class NotSentError(KafkaError):
 class ProducerLink:
     """A started producer. ``retired`` says that it gets no new batches."""
 
-    def __init__(self, producer: Any) -> None:
+    def __init__(self, producer: Any, topic_wait_s: float = _TOPIC_WAIT_S) -> None:
         self.producer = producer
+        self._topic_wait_s = topic_wait_s
         self.retired = False
         self.unsettled: set[asyncio.Future[Any]] = set()
 
@@ -93,7 +96,7 @@ class ProducerLink:
         finally:
             if not started:
                 await _kill(producer)
-        return cls(producer)
+        return cls(producer, min(_TOPIC_WAIT_S, options.request_timeout_s / 2))
 
     def known_partitions(self, topic: str) -> list[int] | None:
         """Return the topic's partitions, ascending; None when the brokers were not asked yet."""
@@ -108,12 +111,15 @@ class ProducerLink:
 
         """
         try:
-            return sorted(await self.producer.partitions_for(topic))
+            async with asyncio.timeout(self._topic_wait_s):
+                return sorted(await self.producer.partitions_for(topic))
+        except TimeoutError:
+            reason = "the brokers know no such topic"
         except KafkaError as error:
-            raise PublishError(
-                f"Topic {topic} cannot be published to ({explain(error)}). "
-                "See 'trunkline topics plan'."
-            ) from error
+            reason = explain(error)
+        raise PublishError(
+            f"Topic {topic} cannot be published to: {reason}. See 'trunkline topics plan'."
+        )
 
     def new_batch(self) -> Any:
         """Return an empty batch; see aiokafka's ``create_batch``."""

@@ -1,0 +1,147 @@
+"""Pods that write journals (tests/support/pods/journal.py), their topics, and what they wrote."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aiokafka import ConsumerRecord
+
+from tests.support.kafka import create_topics, read_all
+from tests.support.offsets import committed_offsets, end_offsets
+from tests.support.pods import JOURNAL_GROUP
+from tests.support.waiting import eventually
+from tests.support.worker import Worker
+from trunkline.delivery.producer import OutRecord, RecordProducer
+from trunkline.topology import AUTH_REGISTERED, Topology
+
+APP = "tests.support.pods.journal"
+_SEND_AT_ONCE = 5_000
+
+
+class Entry(NamedTuple):
+    """One line of a journal."""
+
+    what: str
+    partition: int
+    offset: int
+    key: str
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Partition and offset."""
+        return self.partition, self.offset
+
+
+class JournalGroup:
+    """A group of journal pods with topics of its own."""
+
+    def __init__(self, servers: str, namespace: str, folder: Path) -> None:
+        topology = Topology(namespace)
+        self.servers = servers
+        self.namespace = namespace
+        self.folder = folder
+        self.topic = topology.real_name(AUTH_REGISTERED)
+        self.group = topology.real_name(JOURNAL_GROUP)
+        self.failures = topology.failures_topic(self.group).name
+        self.pods: list[Worker] = []
+
+    async def create_topics(self, partitions: int = 3) -> None:
+        """Make the topic of the events and the one of the failures."""
+        await create_topics(self.servers, {self.topic: partitions, self.failures: 1})
+
+    async def publish(self, orders: Iterable[tuple[str, str]], partition: int | None = None) -> int:
+        """Publish events of (key, what the handler shall do); return how many."""
+        records = [
+            OutRecord(self.topic, event(key, order), key=key.encode(), partition=partition)
+            for key, order in orders
+        ]
+        await publish(self.servers, records)
+        return len(records)
+
+    def start(self, name: str = "pod-1", **env: object) -> Worker:
+        """Start a pod."""
+        journal = self.folder / f"{name}.journal"
+        pod = Worker(
+            self.folder, self.servers, self.namespace, app=APP, name=name, POD_JOURNAL=journal, **env
+        )
+        self.pods.append(pod)
+        return pod.start()
+
+    def entries(self, *names: str) -> list[Entry]:
+        """Return what the pods (all, unless named) have written, pod by pod."""
+        files = sorted(self.folder.glob("*.journal"))
+        return [
+            entry for file in files if not names or file.stem in names for entry in _parse(file)
+        ]
+
+    def ended(self, *names: str) -> Counter[tuple[int, int]]:
+        """Return how often each event was handled to its end, by partition and offset."""
+        return Counter(entry.place for entry in self.entries(*names) if entry.what == "end")
+
+    async def wait_handled(self, count: int, timeout_s: float = 60) -> None:
+        """Wait until so many different events were handled."""
+        await eventually(
+            lambda: len(self.ended()) >= count, timeout_s, f"{count} events to be handled"
+        )
+
+    async def committed(self) -> dict[int, int]:
+        """Return the group's committed offset of each partition that has one."""
+        return await committed_offsets(self.servers, self.group, self.topic)
+
+    async def wait_committed(self, timeout_s: float = 20) -> None:
+        """Wait until everything that stands in the topic is committed."""
+        ends = {p: end for p, end in (await end_offsets(self.servers, self.topic)).items() if end}
+
+        async def all_committed() -> bool:
+            return await self.committed() == ends
+
+        await eventually(all_committed, timeout_s, f"commits up to {ends}")
+
+    async def failed(self) -> list[ConsumerRecord[Any, Any]]:
+        """Return what stands in the failures topic."""
+        return await read_all(self.servers, self.failures)
+
+
+@contextmanager
+def journal_group(servers: str, namespace: str, folder: Path) -> Iterator[JournalGroup]:
+    """Give a group; its pods are killed at the end."""
+    group = JournalGroup(servers, namespace, folder)
+    try:
+        yield group
+    finally:
+        for pod in group.pods:
+            pod.kill()
+
+
+def event(key: str, order: str) -> bytes:
+    """Return an event whose email tells the handler what to do."""
+    return b'{"userId": "%b", "email": "%b@example.com"}' % (key.encode(), order.encode())
+
+
+async def publish(servers: str, records: list[OutRecord]) -> None:
+    """Publish records in their order, all acknowledged."""
+    producer = RecordProducer(servers.split(","), "tests")
+    await producer.start()
+    try:
+        for first in range(0, len(records), _SEND_AT_ONCE):
+            await producer.send_many(records[first : first + _SEND_AT_ONCE])
+    finally:
+        await producer.stop()
+
+
+def repeated(ended: Counter[tuple[int, int]]) -> int:
+    """Return how many times an event was handled once more than needed."""
+    return sum(ended.values()) - len(ended)
+
+
+def _parse(file: Path) -> Iterator[Entry]:
+    text = file.read_text()
+    for line in text[: text.rfind("\n") + 1].splitlines():
+        what, partition, offset, key = line.split(" ", 3)
+        yield Entry(what, int(partition), int(offset), key)
+
+

@@ -1,0 +1,153 @@
+"""Worker processes of tests: started as a user starts them, asked over HTTP, ended by signals."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.support.waiting import eventually
+from trunkline.broker import find_free_port
+
+ROOT = Path(__file__).parents[2]
+_FAUST = ROOT / ".venv/bin/faust"
+
+
+class Worker:
+    """One ``faust worker`` process.
+
+    Args:
+        folder: Where its log and data go.
+        servers: Kafka's bootstrap servers.
+        namespace: Put before topics and groups.
+        app: What ``faust -A`` gets.
+        name: Name of the pod.
+        env: More of its environment.
+
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        servers: str,
+        namespace: str,
+        *,
+        app: str = "app",
+        name: str = "pod-1",
+        **env: object,
+    ) -> None:
+        self.name = name
+        self.app = app
+        self.log = folder / f"{name}.log"
+        self.port = find_free_port()
+        self._env = {
+            "KAFKA_BOOTSTRAP_SERVERS": servers,
+            "TRUNKLINE_NAMESPACE": namespace,
+            "TRUNKLINE_POD": name,
+            "TRUNKLINE_DATA_DIR": str(folder / "data"),
+            "TRUNKLINE_WEB_PORT": str(self.port),
+            "TRUNKLINE_SESSION_TIMEOUT_S": "3",
+            "TRUNKLINE_METADATA_MAX_AGE_S": "1",
+            **{key: str(value) for key, value in env.items()},
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Worker:
+        """Start the process; returns at once."""
+        env = {**os.environ, **self._env}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)  # a start takes half the time with it unset
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [_FAUST, "-A", self.app, "worker", "-l", "info"],
+                cwd=ROOT,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        return self
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code, or None while it runs."""
+        assert self.process is not None
+        return self.process.poll()
+
+    def output(self) -> str:
+        """Return all that it has printed."""
+        return self.log.read_text(errors="replace")
+
+    async def get(self, path: str) -> tuple[int, Any]:
+        """Ask its web server; the status is 0 while nothing answers."""
+        return await asyncio.to_thread(self._get, path)
+
+    def _get(self, path: str) -> tuple[int, Any]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+        except OSError:
+            return 0, {}
+
+    async def stats(self) -> dict[str, Any]:
+        """Return ``/stats``; empty while nothing answers."""
+        status, body = await self.get("/stats")
+        return body if status == 200 else {}
+
+    async def wait_ready(self, timeout_s: float = 60) -> None:
+        """Wait until the group has given it its partitions."""
+
+        async def ready() -> bool:
+            if self.returncode is not None:
+                raise AssertionError(f"{self.name} ended ({self.returncode}):\n{self.tail()}")
+            status, _ = await self.get("/health/ready")
+            return status == 200
+
+        await eventually(ready, timeout_s, f"{self.name} to be ready, see {self.log}")
+
+    async def wait_assigned(self, partitions: int, timeout_s: float = 60) -> None:
+        """Wait until it has so many partitions."""
+
+        async def assigned() -> bool:
+            stats = await self.stats()
+            return len(stats.get("assigned", ())) == partitions
+
+        await self.wait_ready(timeout_s)
+        await eventually(assigned, timeout_s, f"{partitions} partitions of {self.name}")
+
+    def kill(self) -> None:
+        """``kill -9``, and wait for its end."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    async def terminate(self, timeout_s: float = 15) -> tuple[int, float]:
+        """SIGTERM; return the exit code, and how many seconds it took to end."""
+        assert self.process is not None
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        code = await self.wait_for_end(timeout_s)
+        return code, time.monotonic() - began
+
+    async def wait_for_end(self, timeout_s: float = 15) -> int:
+        """Wait until the process has ended by itself; return its exit code."""
+        assert self.process is not None
+        await eventually(
+            lambda: self.returncode is not None, timeout_s, f"the end of {self.name}, see {self.log}"
+        )
+        assert self.returncode is not None
+        return self.returncode
+
+    def tail(self, lines: int = 40) -> str:
+        """Return the last lines that it has printed."""
+        return "\n".join(self.output().splitlines()[-lines:])

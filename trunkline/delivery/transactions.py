@@ -1,0 +1,252 @@
+"""Publish lists of records that become visible together or not at all.
+
+Each transaction carries every post that came in while the one before was on its way (group
+commit), so that the price of a transaction, a few round trips, is shared under load.
+
+Nothing is ever aborted by asking: after any failure the producer is dropped, and its successor,
+which has the same transactional id, fences it; the broker then rolls back what was open. When the
+broker is away it does so by itself after the transaction timeout.
+
+One outcome can stay unknown: the commit was sent, and the broker vanished before it answered. The
+commit is repeated until the answer is known, for ``commit_timeout_s``; only when the broker stays
+away for longer is the post reported as failed although it may become visible (as a whole).
+Readers must ask for ``isolation_level="read_committed"``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from trunkline.delivery.partitioning import Partitioner
+from trunkline.delivery.producer import MAX_REQUEST_BYTES, check_sizes
+from trunkline.delivery.producer_call import NotAcknowledgedError, OutRecord, RecordMetadata
+from trunkline.delivery.producer_link import LinkOptions, ProducerLink, explain
+from trunkline.errors import BrokerError, PublishError
+
+logger = logging.getLogger(__name__)
+
+_BATCH_BYTES = 512 * 1024
+#: Most records in a transaction: it ends long before its timeout.
+_MAX_RECORDS = 20_000
+_REOPEN_DELAY_S = 0.5
+
+
+class OutcomeUnknownError(NotAcknowledgedError):
+    """The commit was not answered: all of the post will be visible, or nothing of it."""
+
+
+@dataclass(eq=False)
+class _Post:
+    records: Sequence[OutRecord]
+    deadline: float
+    future: asyncio.Future[list[RecordMetadata]]
+
+    def fail(self, error: PublishError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class TransactionalProducer:
+    """Publishes posts of several records atomically, in the order in which they came in.
+
+    Args:
+        bootstrap_servers: ``host:port`` of the brokers to ask first.
+        client_id: Name for the broker's logs; the transactional id is made of it.
+        timeout_s: How long a post may take until its commit is begun.
+        commit_timeout_s: How long the answer to a commit is waited for.
+        max_request_bytes: Largest record; see :class:`RecordProducer`.
+        metadata_max_age_s: How soon new partitions are noticed.
+        security: aiokafka's options for TLS and SASL.
+
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: Sequence[str],
+        client_id: str,
+        *,
+        timeout_s: float = 10.0,
+        commit_timeout_s: float = 30.0,
+        max_request_bytes: int = MAX_REQUEST_BYTES,
+        metadata_max_age_s: float = 30.0,
+        security: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._commit_timeout_s = commit_timeout_s
+        self._max_request_bytes = max_request_bytes
+        self._options = LinkOptions(
+            bootstrap_servers=bootstrap_servers,
+            client_id=client_id,
+            request_timeout_s=timeout_s,
+            max_batch_bytes=min(max_request_bytes, _BATCH_BYTES),
+            metadata_max_age_s=metadata_max_age_s,
+            transactional_id=f"{client_id}-{uuid.uuid4()}",
+            # A publisher that dies in the middle blocks committed readers for this long.
+            transaction_timeout_s=timeout_s + 5,
+            security=security or {},
+        )
+        self._partitioner = Partitioner()
+        self._posts: deque[_Post] = deque()
+        self._arrived = asyncio.Event()
+        self._link: ProducerLink | None = None
+        self._worker: asyncio.Task[None] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a producer; False while the broker is known to be away."""
+        return self._link is not None
+
+    async def start(self) -> None:
+        """Connect. May be called again after it failed.
+
+        Raises:
+            BrokerError: The broker is away, or refuses this client.
+
+        """
+        if self._worker is None:
+            self._link = await ProducerLink.open(self._options)
+            self._worker = asyncio.create_task(self._work(), name="transactions")
+
+    async def stop(self, timeout_s: float = 5.0) -> None:
+        """End within about this time; what is not committed by then fails."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            waiting = {post.future for post in self._posts}
+            if waiting:
+                await asyncio.wait(waiting, timeout=timeout_s)
+            worker.cancel()
+            await asyncio.wait([worker])
+        for post in self._posts:
+            post.fail(PublishError("The publisher was stopped before this list was published."))
+        self._posts.clear()
+        if self._link is not None:
+            await self._link.kill()
+            self._link = None
+
+    async def send_atomically(self, records: Sequence[OutRecord]) -> list[RecordMetadata]:
+        """Publish all of these records, or none; returns where they are once that is settled.
+
+        Raises:
+            RecordTooLargeError: A record is too large; nothing was sent.
+            OutcomeUnknownError: See this module's text.
+            PublishError: Nothing of it is visible, now or later.
+
+        """
+        if not records:
+            return []
+        if self._worker is None:
+            raise PublishError("The producer is not started, or was stopped: start it first.")
+        check_sizes(records, self._max_request_bytes)
+        loop = asyncio.get_running_loop()
+        post = _Post(records, loop.time() + self._timeout_s, loop.create_future())
+        self._posts.append(post)
+        self._arrived.set()
+        return await post.future
+
+    async def _work(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._posts:
+                group = self._next_group()
+                try:
+                    await self._publish(group)
+                finally:
+                    for post in group:
+                        self._posts.remove(post)
+
+    def _next_group(self) -> list[_Post]:
+        group: list[_Post] = []
+        records = 0
+        for post in self._posts:
+            records += len(post.records)
+            if group and records > _MAX_RECORDS:
+                break
+            group.append(post)
+        return group
+
+    async def _publish(self, group: list[_Post]) -> None:
+        """Publish posts in one transaction; each alone when the broker refused them together."""
+        try:
+            link = await self._open_link(group)
+            if link is not None:
+                await self._transact(link, [post for post in group if not post.future.done()])
+        except KafkaError as error:
+            await self._drop_link()
+            live = [post for post in group if not post.future.done()]
+            if len(live) > 1 and not isinstance(error, _Late):
+                for post in live:
+                    await self._publish([post])
+            for post in live:
+                post.fail(_not_visible(post, explain(error)))
+        except BaseException:
+            await self._drop_link()
+            raise
+
+    async def _open_link(self, group: list[_Post]) -> ProducerLink | None:
+        """Return a link, or None when every post's time was up before the broker was there."""
+        loop = asyncio.get_running_loop()
+        while self._link is None:
+            try:
+                self._link = await ProducerLink.open(self._options)
+            except BrokerError as error:
+                logger.warning("Publishing lists waits: %s", error)
+                for post in group:
+                    if loop.time() >= post.deadline:
+                        post.fail(_not_visible(post, "Kafka is away"))
+                if all(post.future.done() for post in group):
+                    return None
+                await asyncio.sleep(_REOPEN_DELAY_S)
+        return self._link
+
+    async def _transact(self, link: ProducerLink, posts: list[_Post]) -> None:
+        if not posts:
+            return
+        deadline = min(post.deadline for post in posts)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await link.producer.begin_transaction()
+                results = await self._write(link, [r for post in posts for r in post.records])
+        except (TimeoutError, PublishError) as error:
+            raise _Late(str(error) or f"no acknowledgement within {self._timeout_s:g} s") from error
+        try:
+            async with asyncio.timeout(self._commit_timeout_s):
+                await link.producer.commit_transaction()
+        except TimeoutError:
+            await self._drop_link()
+            for post in posts:
+                post.fail(_unknown(post, self._commit_timeout_s))
+            return
+        for post in posts:
+            mine, results = results[: len(post.records)], results[len(post.records) :]
+            if not post.future.done():
+                post.future.set_result(mine)
+
+    async def _write(
+        self, link: ProducerLink, records: Sequence[OutRecord]
+    ) -> list[RecordMetadata]:
+        places: dict[tuple[str, int], list[int]] = {}
+        for index, record in enumerate(records):
+            known = link.known_partitions(record.topic) or await link.partitions(record.topic)
+            partition = record.partition
+            if partition is None:
+                partition = self._partitioner.choose(record.key, known)
+            places.setdefault((record.topic, partition), []).append(index)
+        results: dict[int, RecordMetadata] = {}
+        async with asyncio.TaskGroup() as group:
+            for place, indices in places.items():
+                group.create_task(_write_partition(link, place, records, indices, results))
+        return [results[index] for index in range(len(records))]
+
+    async def _drop_link(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            await link.kill()

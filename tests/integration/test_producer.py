@@ -76,7 +76,9 @@ async def test_keeps_key_value_headers_and_timestamp(producer, kafka, topic):
     """A record arrives byte for byte: null key, null value and repeated headers as well."""
     headers = [("a", b"\xff\x00"), ("a", None), ("ü", b"")]
     records = [
-        OutRecord(topic, b"\xff\x00", b"\x00", headers, timestamp_ms=1_700_000_000_123, partition=1),
+        OutRecord(
+            topic, b"\xff\x00", b"\x00", headers, timestamp_ms=1_700_000_000_123, partition=1
+        ),
         OutRecord(topic, None, b"tombstone", partition=1),
         OutRecord(topic, None, None, (), partition=1),
         OutRecord(topic, b"", b"", headers, timestamp_ms=1_600_000_000_000, partition=1),
@@ -108,7 +110,7 @@ async def test_sends_records_that_are_larger_than_a_batch(producer, kafka, topic
 async def test_sends_nothing_when_one_record_is_too_large(producer, kafka, topic):
     """The check comes before everything else, and names the record."""
     records = [OutRecord(topic, b"fine"), OutRecord(topic, b"x" * 1024 * 1024)]
-    with pytest.raises(RecordTooLargeError, match="Record 1 .* nothing was sent") as caught:
+    with pytest.raises(RecordTooLargeError, match=r"Record 1 .* nothing was sent") as caught:
         await producer.send_many(records)
     assert (caught.value.index, caught.value.limit_bytes) == (1, 1024 * 1024)
     assert await read_all(kafka, topic) == []

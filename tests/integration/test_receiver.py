@@ -317,6 +317,7 @@ async def test_a_broker_that_is_killed_costs_no_event(own_broker, namespace, mod
         await pod.gets(texts(0, 200))
         for node in broker.status().nodes:
             os.kill(node.pid, signal.SIGKILL)
+        await eventually(lambda: all(node.pid is None for node in broker.status().nodes))
         await eventually(lambda: pod.receiver.counters.reconnects >= 2, timeout_s=30)
         await asyncio.to_thread(broker.start)
         await publish(kafka, namespace, texts(200, 400))

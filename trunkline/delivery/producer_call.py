@@ -6,7 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
 from trunkline.errors import PublishError
+
+#: What a batch adds to its records.
+_BATCH_HEADER_BYTES = 61
 
 
 class OutRecord(NamedTuple):
@@ -88,6 +93,25 @@ class RecordTooLargeError(PublishError):
         self.index = index
         self.size_bytes = size_bytes
         self.limit_bytes = limit_bytes
+
+
+def check_sizes(records: Sequence[OutRecord], limit_bytes: int) -> None:
+    """Look at the sizes before anything is sent.
+
+    Args:
+        records: What is to be sent.
+        limit_bytes: Most that a record may take in a batch of its own.
+
+    Raises:
+        RecordTooLargeError: A record takes more.
+
+    """
+    estimate = DefaultRecordBatchBuilder.estimate_size_in_bytes
+    for index, record in enumerate(records):
+        headers = list(record.headers) if record.headers else []
+        size = estimate(record.key, record.value, headers) + _BATCH_HEADER_BYTES
+        if size > limit_bytes:
+            raise RecordTooLargeError(record.topic, index, size, limit_bytes)
 
 
 class Call:

@@ -115,15 +115,16 @@ class TopicTail:
         consumer = AIOKafkaConsumer(**self._options)
         try:
             with quiet_aiokafka():
+                await _start_client(consumer)
                 async with asyncio.timeout(_ASK_TIMEOUT_S):
-                    await consumer.start()
-                    if not await self._find(consumer):
-                        self._was_absent = True
-                        await _close(consumer)
-                        return False
+                    is_there = await self._find(consumer)
         except BaseException:
             await _close(consumer)
             raise
+        if not is_there:
+            self._was_absent = True
+            await _close(consumer)
+            return False
         self._last_answer = (0, time.monotonic())
         self._assign(consumer, self._partitions(consumer))
         self._consumer = consumer
@@ -176,8 +177,11 @@ class TopicTail:
         }
         if not offsets or (offsets == self._committed and not again):
             return
-        async with asyncio.timeout(_ASK_TIMEOUT_S):
-            await consumer.commit({TopicPartition(self.topic, p): o for p, o in offsets.items()})
+        with quiet_aiokafka():
+            async with asyncio.timeout(_ASK_TIMEOUT_S):
+                await consumer.commit(
+                    {TopicPartition(self.topic, p): o for p, o in offsets.items()}
+                )
         self._committed = offsets
 
     async def _find(self, consumer: Any) -> bool:
@@ -259,15 +263,39 @@ class TopicTail:
             raise BrokerError(f"Kafka has not answered for {patience_s:g} s")
 
 
+async def _start_client(consumer: Any) -> None:
+    """Start a client; it gives up by itself, and leaks a connection when it is cancelled."""
+    starting = asyncio.create_task(consumer.start())
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait({starting}, timeout=_CLOSE_TIMEOUT_S)
+        starting.cancel()
+        await asyncio.wait({starting})
+        raise
+
+
 async def _close(consumer: Any) -> None:
-    """Stop a client; one that cannot say goodbye to its broker is cut off."""
-    stopping = asyncio.ensure_future(consumer.stop())
-    await asyncio.wait({stopping}, timeout=_CLOSE_TIMEOUT_S)
-    if stopping.done():
-        if not stopping.cancelled():
-            stopping.exception()  # it is gone either way
-        return
-    stopping.cancel()
-    with contextlib.suppress(TimeoutError, KafkaError, asyncio.CancelledError):
+    """End a client at once, whether its broker answers or not.
+
+    There is no goodbye to say (no membership, no commit of its own), and its own ``stop`` waits for
+    tasks that go on asking an absent broker for as long as the process lives.
+    """
+    consumer._closed = True
+    client, fetcher, coordinator = consumer._client, consumer._fetcher, consumer._coordinator
+    client._get_conn = _refuse  # nothing reconnects from here on
+    names = ("_coordination_task", "_commit_refresh_task", "_heartbeat_task")
+    tasks = {getattr(coordinator, name, None) for name in (*names, "_reset_committed_task")}
+    tasks |= {getattr(fetcher, "_fetch_task", None), *getattr(fetcher, "_pending_tasks", ())}
+    tasks.discard(None)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=_CLOSE_TIMEOUT_S)
+    with contextlib.suppress(TimeoutError, KafkaError):
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-            await consumer._client.close()
+            await client.close()
+
+
+async def _refuse(*args: object, **kwargs: object) -> None:
+    """Stand in for a client's ``_get_conn``: no node is ready any more."""

@@ -23,12 +23,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerFenced
 
 from trunkline.delivery.partitioning import Partitioner
-from trunkline.delivery.producer import MAX_REQUEST_BYTES, check_sizes
-from trunkline.delivery.producer_call import NotAcknowledgedError, OutRecord, RecordMetadata
+from trunkline.delivery.producer import MAX_REQUEST_BYTES
+from trunkline.delivery.producer_call import (
+    NotAcknowledgedError,
+    OutRecord,
+    RecordMetadata,
+    check_sizes,
+)
 from trunkline.delivery.producer_link import LinkOptions, ProducerLink, explain
+from trunkline.delivery.transaction_write import write_in_order
 from trunkline.errors import BrokerError, PublishError
 
 logger = logging.getLogger(__name__)
@@ -43,15 +49,35 @@ class OutcomeUnknownError(NotAcknowledgedError):
     """The commit was not answered: all of the post will be visible, or nothing of it."""
 
 
+class _RefusedError(Exception):
+    """The broker refused a record: nothing of the transaction will be visible."""
+
+
+class _LateError(Exception):
+    """The time was up before the commit: nothing of the transaction will be visible."""
+
+
 @dataclass(eq=False)
 class _Post:
     records: Sequence[OutRecord]
     deadline: float
     future: asyncio.Future[list[RecordMetadata]]
 
-    def fail(self, error: PublishError) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
+    @property
+    def topic(self) -> str:
+        return self.records[0].topic
+
+    def fail(self, reason: str) -> None:
+        """End it: nothing of it is visible, now or later."""
+        self.end(NotAcknowledgedError(self.topic, None, f"{reason}; nothing of it was published"))
+
+    def end(self, outcome: NotAcknowledgedError | list[RecordMetadata]) -> None:
+        if self.future.done():
+            return  # its sender was cancelled
+        if isinstance(outcome, NotAcknowledgedError):
+            self.future.set_exception(outcome)
+        else:
+            self.future.set_result(outcome)
 
 
 class TransactionalProducer:
@@ -125,7 +151,7 @@ class TransactionalProducer:
             worker.cancel()
             await asyncio.wait([worker])
         for post in self._posts:
-            post.fail(PublishError("The publisher was stopped before this list was published."))
+            post.fail("the publisher was stopped")
         self._posts.clear()
         if self._link is not None:
             await self._link.kill()
@@ -174,77 +200,75 @@ class TransactionalProducer:
         return group
 
     async def _publish(self, group: list[_Post]) -> None:
-        """Publish posts in one transaction; each alone when the broker refused them together."""
+        """Publish posts in one transaction, or each alone when the broker refused one of them."""
         try:
-            link = await self._open_link(group)
-            if link is not None:
-                await self._transact(link, [post for post in group if not post.future.done()])
-        except KafkaError as error:
+            await self._transact(group)
+        except _RefusedError as refusal:
             await self._drop_link()
-            live = [post for post in group if not post.future.done()]
-            if len(live) > 1 and not isinstance(error, _Late):
-                for post in live:
-                    await self._publish([post])
-            for post in live:
-                post.fail(_not_visible(post, explain(error)))
+            if len(group) == 1:
+                group[0].fail(str(refusal))
+                return
+            for post in group:
+                await self._publish([post])
+        except _LateError as late:
+            await self._drop_link()
+            for post in group:
+                post.fail(str(late))
         except BaseException:
             await self._drop_link()
             raise
 
+    async def _transact(self, group: list[_Post]) -> None:
+        link = await self._open_link(group)
+        posts = [post for post in group if not post.future.done()]
+        if link is None or not posts:
+            return
+        try:
+            async with asyncio.timeout_at(min(post.deadline for post in posts)):
+                await link.producer.begin_transaction()
+                records = [record for post in posts for record in post.records]
+                results = await write_in_order(link, self._partitioner, records)
+        except TimeoutError:
+            raise _LateError(f"no acknowledgement within {self._timeout_s:g} s") from None
+        except (KafkaError, PublishError) as error:
+            raise _RefusedError(explain(error)) from error
+        if await self._commit(link, posts):
+            for post in posts:
+                post.end(results[: len(post.records)])
+                results = results[len(post.records) :]
+
+    async def _commit(self, link: ProducerLink, posts: list[_Post]) -> bool:
+        """Commit; aiokafka repeats it until the coordinator has answered."""
+        try:
+            async with asyncio.timeout(self._commit_timeout_s):
+                await link.producer.commit_transaction()
+        except ProducerFenced:
+            # The broker was away for longer than the transaction timeout, and rolled it back.
+            raise _LateError("Kafka rolled it back, because it took too long") from None
+        except (TimeoutError, KafkaError) as error:
+            await self._drop_link()
+            reason = (
+                f"the commit was not answered ({explain(error)}): all of it or nothing is there"
+            )
+            for post in posts:
+                post.end(OutcomeUnknownError(post.topic, None, reason))
+            return False
+        return True
+
     async def _open_link(self, group: list[_Post]) -> ProducerLink | None:
         """Return a link, or None when every post's time was up before the broker was there."""
-        loop = asyncio.get_running_loop()
-        while self._link is None:
+        while True:
+            now = asyncio.get_running_loop().time()
+            for post in group:
+                if now >= post.deadline:
+                    post.fail(f"Kafka did not take it within {self._timeout_s:g} s")
+            if self._link is not None or all(post.future.done() for post in group):
+                return self._link
             try:
                 self._link = await ProducerLink.open(self._options)
             except BrokerError as error:
                 logger.warning("Publishing lists waits: %s", error)
-                for post in group:
-                    if loop.time() >= post.deadline:
-                        post.fail(_not_visible(post, "Kafka is away"))
-                if all(post.future.done() for post in group):
-                    return None
                 await asyncio.sleep(_REOPEN_DELAY_S)
-        return self._link
-
-    async def _transact(self, link: ProducerLink, posts: list[_Post]) -> None:
-        if not posts:
-            return
-        deadline = min(post.deadline for post in posts)
-        try:
-            async with asyncio.timeout_at(deadline):
-                await link.producer.begin_transaction()
-                results = await self._write(link, [r for post in posts for r in post.records])
-        except (TimeoutError, PublishError) as error:
-            raise _Late(str(error) or f"no acknowledgement within {self._timeout_s:g} s") from error
-        try:
-            async with asyncio.timeout(self._commit_timeout_s):
-                await link.producer.commit_transaction()
-        except TimeoutError:
-            await self._drop_link()
-            for post in posts:
-                post.fail(_unknown(post, self._commit_timeout_s))
-            return
-        for post in posts:
-            mine, results = results[: len(post.records)], results[len(post.records) :]
-            if not post.future.done():
-                post.future.set_result(mine)
-
-    async def _write(
-        self, link: ProducerLink, records: Sequence[OutRecord]
-    ) -> list[RecordMetadata]:
-        places: dict[tuple[str, int], list[int]] = {}
-        for index, record in enumerate(records):
-            known = link.known_partitions(record.topic) or await link.partitions(record.topic)
-            partition = record.partition
-            if partition is None:
-                partition = self._partitioner.choose(record.key, known)
-            places.setdefault((record.topic, partition), []).append(index)
-        results: dict[int, RecordMetadata] = {}
-        async with asyncio.TaskGroup() as group:
-            for place, indices in places.items():
-                group.create_task(_write_partition(link, place, records, indices, results))
-        return [results[index] for index in range(len(records))]
 
     async def _drop_link(self) -> None:
         link, self._link = self._link, None

@@ -1,0 +1,1 @@
+"""Benchmarks: ratios in one run, contestants interleaved, on a real Kafka."""

@@ -1,0 +1,75 @@
+"""Write records into the open transaction of a link."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from trunkline.delivery.partitioning import Partitioner
+from trunkline.delivery.producer_call import OutRecord, RecordMetadata
+from trunkline.delivery.producer_link import ProducerLink
+
+
+async def write_in_order(
+    link: ProducerLink, partitioner: Partitioner, records: Sequence[OutRecord]
+) -> list[RecordMetadata]:
+    """Write records, each partition's in their order; returns when all are acknowledged.
+
+    Raises:
+        KafkaError: A batch was refused; the transaction must not be committed.
+        PublishError: A topic does not exist.
+
+    """
+    places: dict[tuple[str, int], list[int]] = {}
+    for index, record in enumerate(records):
+        known = link.known_partitions(record.topic) or await link.partitions(record.topic)
+        partition = record.partition
+        if partition is None:
+            partition = partitioner.choose(record.key, known)
+        places.setdefault((record.topic, partition), []).append(index)
+    written = await asyncio.gather(
+        *(
+            _write_partition(link, place, [records[index] for index in indices])
+            for place, indices in places.items()
+        )
+    )
+    # A commit with a batch that failed would make the rest visible: aiokafka does not look.
+    where: dict[int, RecordMetadata] = {}
+    for indices, results in zip(places.values(), written, strict=True):
+        where.update(zip(indices, results, strict=True))
+    return [where[index] for index in range(len(records))]
+
+
+async def _write_partition(
+    link: ProducerLink, place: tuple[str, int], records: Sequence[OutRecord]
+) -> list[RecordMetadata]:
+    sent: list[tuple[int, asyncio.Future[Any]]] = []
+    start = 0
+    while start < len(records):
+        batch = link.new_batch()
+        taken = _fill(batch, records, start)
+        sent.append((taken, await link.send(batch, *place)))
+        start += taken
+    results: list[RecordMetadata] = []
+    for taken, future in sent:
+        offset = (await future).offset
+        step = 0 if offset < 0 else 1
+        results += [RecordMetadata(*place, offset + step * i) for i in range(taken)]
+    return results
+
+
+def _fill(batch: Any, records: Sequence[OutRecord], start: int) -> int:
+    """Put records into the batch until it is full; returns how many."""
+    for position in range(start, len(records)):
+        record = records[position]
+        if not batch.append(
+            timestamp=record.timestamp_ms,
+            key=record.key,
+            value=record.value,
+            headers=list(record.headers),
+        ):
+            batch.close()
+            return position - start
+    batch.close()
+    return len(records) - start

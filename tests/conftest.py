@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ _FOLDER = "TRUNKLINE_TEST_BROKER"
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the shared broker's folder before any xdist worker is started: they inherit it."""
     if not hasattr(config, "workerinput"):
+        # A plain SIGTERM (CI's time limit, ``timeout``) would leave the broker running.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         os.environ[_FOLDER] = tempfile.mkdtemp(prefix="trunkline-test-broker-")
 
 

@@ -55,6 +55,10 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[int, Field(ge=1024)] = 10 * 1024 * 1024
     #: Largest single event (key, value and headers) that is published.
     max_event_bytes: Annotated[int, Field(ge=1024, le=100 * 1024 * 1024)] = 1024 * 1024
+    #: How long a publisher waits for the broker's acknowledgement before it answers 503.
+    publish_timeout_s: Annotated[float, Field(ge=0.5, le=600)] = 10.0
+    #: Bodies that a publisher holds at once, in bytes; beyond it answers 503.
+    max_in_flight_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
 
     #: Seed, section 4: how long a silent pod keeps its partitions.
     session_timeout_s: Annotated[float, Field(ge=1, le=1800)] = 30.0

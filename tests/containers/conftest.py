@@ -91,6 +91,8 @@ def service(network: Network, topics: None) -> Iterator[Callable[..., ServiceCon
 
         def start(name: str, **env: str) -> ServiceContainer:
             env["KAFKA_BOOTSTRAP_SERVERS"] = ApacheKafka.inside
-            return started.enter_context(ServiceContainer(name, network, **env))
+            pod = started.enter_context(ServiceContainer(name, network, **env))
+            started.callback(pod.print_logs)  # pytest shows them when the test failed
+            return pod
 
         yield start

@@ -59,6 +59,11 @@ class ServiceContainer(DockerContainer):
         container.reload()
         return container.attrs["State"]["Health"]["Status"]
 
+    def print_logs(self) -> None:
+        """Print the last lines that the service wrote."""
+        logs = self.get_wrapped_container().logs(tail=40).decode(errors="replace")
+        print(f"--- {self.env['TRUNKLINE_SERVICE']} {self.env.get('TRUNKLINE_POD', '')}\n{logs}")
+
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.get_exposed_port(_WEB_PORT)}{path}"
 

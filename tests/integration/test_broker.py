@@ -2,17 +2,145 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
+import psutil
 import pytest
 
+from tests.support import eventually
 from tests.support.kafka import create_topics, produce, read_all
+from trunkline.broker import EmbeddedBroker, ensure_broker
+from trunkline.errors import BrokerError, ConfigurationError
+from trunkline.settings import load_settings
 
 pytestmark = pytest.mark.kafka
 
+RECORDS = [(b"key", str(i).encode()) for i in range(1000)]
+VALUES = [value for _, value in RECORDS]
+
+
+async def values_in(bootstrap, topic):
+    return [record.value for record in await read_all(bootstrap, topic)]
+
 
 async def test_gives_back_what_was_put_in(kafka, namespace):
-    """Records come back in order, byte for byte."""
+    """Records come back in order, byte for byte, up to 1 MiB each."""
     topic = f"{namespace}.t"
+    large = bytes(range(256)) * 4096
     await create_topics(kafka, {topic: 1})
-    await produce(kafka, topic, [(b"k", str(i).encode()) for i in range(5000)])
+    await produce(kafka, topic, [*RECORDS, (None, large), (b"tombstone", None)])
 
-    assert [r.value for r in await read_all(kafka, topic)] == [str(i).encode() for i in range(5000)]
+    assert await values_in(kafka, topic) == [*VALUES, large, None]
+
+
+async def test_makes_no_topic_that_nobody_declared(kafka, namespace):
+    """A misspelled topic is an error, never a new topic."""
+    from aiokafka import AIOKafkaProducer
+    from aiokafka.errors import KafkaError
+
+    async with AIOKafkaProducer(bootstrap_servers=kafka, request_timeout_ms=1000) as producer:
+        with pytest.raises(KafkaError):
+            await producer.send_and_wait(f"{namespace}.nobody", b"x")
+
+
+async def test_survives_a_kill_with_its_records(own_broker):
+    """After kill -9 the stale state is recognised, and start recovers what was acknowledged."""
+    broker = own_broker()
+    await asyncio.to_thread(broker.start)
+    await create_topics(broker.bootstrap_servers, {"t": 1})
+    await produce(broker.bootstrap_servers, "t", RECORDS)
+
+    broker.kill()
+    assert not broker.status().running
+    with pytest.raises(BrokerError, match="does not run"):
+        broker.kill()
+
+    assert await asyncio.to_thread(broker.start)
+    assert await values_in(broker.bootstrap_servers, "t") == VALUES
+
+
+async def test_keeps_its_records_over_a_stop_and_drops_them_on_reset(own_broker):
+    """A stop is quick and clean; only a reset deletes, also with another number of nodes."""
+    broker = own_broker()
+    await asyncio.to_thread(broker.start)
+    await create_topics(broker.bootstrap_servers, {"t": 1})
+    await produce(broker.bootstrap_servers, "t", RECORDS)
+
+    assert await asyncio.to_thread(broker.stop)
+    assert not await asyncio.to_thread(broker.stop)
+    await asyncio.to_thread(broker.start)
+    assert await values_in(broker.bootstrap_servers, "t") == VALUES
+
+    await asyncio.to_thread(broker.start, reset=True)
+    assert broker.status().topics == 0
+
+
+async def test_a_second_start_finds_the_first(own_broker):
+    """Two starts at once, and one later, are one broker; another port or size is refused."""
+    broker = own_broker()
+    again = EmbeddedBroker(broker.directory, broker.port)
+    started = await asyncio.gather(asyncio.to_thread(broker.start), asyncio.to_thread(again.start))
+
+    assert sorted(started) == [False, True]
+    assert again.status() == broker.status()
+    with pytest.raises(ConfigurationError, match=f"runs already, on port {broker.port}"):
+        EmbeddedBroker(broker.directory, port=0).start()
+    with pytest.raises(ConfigurationError, match="--reset"):
+        EmbeddedBroker(broker.directory, broker.port, nodes=3).start()
+
+
+async def test_three_nodes_lose_one_and_nothing_else(own_broker):
+    """With one of three nodes killed, acks=all goes on; the node comes back and catches up."""
+    broker = own_broker(nodes=3)
+    await asyncio.to_thread(broker.start)
+    await create_topics(broker.bootstrap_servers, {"t": 1})
+    await produce(broker.bootstrap_servers, "t", RECORDS)
+
+    broker.kill(1)
+    await produce(broker.bootstrap_servers, "t", RECORDS)
+    await asyncio.to_thread(broker.restart_node, 1)
+    assert await values_in(broker.bootstrap_servers, "t") == VALUES * 2
+    assert (await asyncio.to_thread(broker.status)).running
+
+    began_at = time.monotonic()
+    await asyncio.to_thread(broker.stop)
+    assert time.monotonic() - began_at < 5
+
+
+async def test_leaves_no_process_when_it_cannot_get_ready(own_broker):
+    """Data that Kafka refuses is an error with Kafka's reason, and nothing keeps running."""
+    broker = own_broker()
+    await asyncio.to_thread(broker.start)
+    await asyncio.to_thread(broker.stop)
+    meta = broker.directory / "data" / "node-0" / "meta.properties"
+    meta.write_text(meta.read_text().replace("node.id=0", "node.id=7"))
+
+    with pytest.raises(BrokerError, match=r"(?s)ended while it started.*node.id.*node-0\.log"):
+        await asyncio.to_thread(broker.start)
+    assert broker.status().nodes[0].pid is None
+
+
+async def test_belongs_to_no_session_of_its_starter(own_broker):
+    """It is nobody's child and in a session of its own, so that no Ctrl-C or exit reaches it."""
+    import os
+
+    broker = own_broker()
+    await asyncio.to_thread(broker.start)
+    [node] = broker.status().nodes
+    process = psutil.Process(node.pid)
+
+    await eventually(lambda: process.ppid() != os.getpid(), what="the broker to be nobody's child")
+    assert os.getsid(node.pid) != os.getsid(0)
+
+
+async def test_ensure_broker_starts_one_only_where_no_cluster_was_named(tmp_path, own_broker):
+    """A named cluster is returned as it is; else the embedded broker runs afterwards."""
+    named = load_settings(KAFKA_BOOTSTRAP_SERVERS="kafka.example:9092")
+    assert ensure_broker(named) == "kafka.example:9092"
+
+    broker = own_broker()
+    settings = load_settings(broker_dir=broker.directory, broker_port=broker.port)
+    bootstrap = await asyncio.to_thread(ensure_broker, settings)
+    assert bootstrap == f"127.0.0.1:{broker.port}"
+    assert broker.status().running

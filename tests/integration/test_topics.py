@@ -14,7 +14,8 @@ from trunkline.errors import TopologyError
 from trunkline.topics import apply, check_service_topics, plan
 from trunkline.topics.administration import read_topics
 from trunkline.topics.cluster import Cluster
-from trunkline.topics.difference import Difference, plan_topics
+from trunkline.topics.comparison import plan_topics
+from trunkline.topics.difference import Difference
 from trunkline.topology import TOPICS, USER_ACTIVITY, Topic, Topology
 
 pytestmark = pytest.mark.kafka

@@ -23,9 +23,10 @@ _SEND_AT_ONCE = 5_000
 
 
 class Entry(NamedTuple):
-    """One line of a journal."""
+    """One line of a journal; the clock is the same for all processes."""
 
     what: str
+    at_s: float
     partition: int
     offset: int
     key: str
@@ -148,7 +149,7 @@ def repeated(ended: Counter[tuple[int, int]]) -> int:
 def _parse(file: Path) -> Iterator[Entry]:
     text = file.read_text()
     for line in text[: text.rfind("\n") + 1].splitlines():
-        what, partition, offset, key = line.split(" ", 3)
-        yield Entry(what, int(partition), int(offset), key)
+        what, at_s, partition, offset, key = line.split(" ", 4)
+        yield Entry(what, float(at_s), int(partition), int(offset), key)
 
 

@@ -10,6 +10,8 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +153,19 @@ class Worker:
     def tail(self, lines: int = 40) -> str:
         """Return the last lines that it has printed."""
         return "\n".join(self.output().splitlines()[-lines:])
+
+
+@contextmanager
+def workers(folder: Path, servers: str, namespace: str) -> Iterator[Callable[..., Worker]]:
+    """Give a function that starts workers by name; all are killed at the end."""
+    started: list[Worker] = []
+
+    def start(name: str, **options: Any) -> Worker:
+        started.append(Worker(folder, servers, namespace, name=name, **options))
+        return started[-1].start()
+
+    try:
+        yield start
+    finally:
+        for worker in started:
+            worker.kill()

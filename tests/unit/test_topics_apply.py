@@ -8,7 +8,7 @@ import pytest
 
 from trunkline.errors import TopologyError
 from trunkline.topics import administration, apply
-from trunkline.topics.difference import wanted_configs
+from trunkline.topics.comparison import wanted_configs
 from trunkline.topics.view import ClusterTopic, ClusterView
 from trunkline.topology import USER_ACTIVITY, Topology
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from trunkline.topics.difference import plan_topics, wanted_configs
+from trunkline.topics.comparison import plan_topics, wanted_configs
 from trunkline.topics.view import ClusterTopic, ClusterView
 from trunkline.topology import USER_ACTIVITY, Topology
 

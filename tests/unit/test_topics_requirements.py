@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from trunkline.errors import TopologyError
-from trunkline.topics.difference import wanted_configs
+from trunkline.topics.comparison import wanted_configs
 from trunkline.topics.requirements import check_for_service
 from trunkline.topics.view import ClusterTopic, ClusterView
 from trunkline.topology import Topology

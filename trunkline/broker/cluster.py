@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from trunkline.broker.installation import install
@@ -99,20 +98,17 @@ class EmbeddedBroker:
             ConfigurationError: What is there has another number of nodes or another port.
 
         """
-        # Outside the lock: a download takes as long as the network takes.
-        kafka = None if self._nodes.running() and not reset else install(say)
+        # Before the lock: a download takes as long as the network takes.
+        kafka = install(say) if reset or self._missing() else None
         with self._layout.locked():
             if reset:
                 self._stop()
                 self._layout.remove()
                 self._layout.make()
-            self._require_same_shape()
-            missing = sorted(set(range(self.nodes)) - set(self._nodes.running()))
-            if not missing:
-                return False
-            self._require_free(missing)
-            self._nodes.launch(missing, kafka or install(say))
-        return True
+            missing = self._missing()
+            if missing:
+                self._nodes.launch(missing, kafka or install(say))
+            return bool(missing)
 
     def stop(self) -> bool:
         """Stop all nodes; False when none ran. Records stay."""
@@ -155,6 +151,14 @@ class EmbeddedBroker:
         """Return where a node's log is."""
         return self._layout.log(node)
 
+    def _missing(self) -> list[int]:
+        """Return the nodes to start, after making sure that they can be."""
+        self._require_same_shape()
+        missing = sorted(set(range(self.nodes)) - set(self._nodes.running()))
+        require_free(client_port(self.port, node) for node in missing)
+        require_free(controller_port(self.port, node) for node in missing)
+        return missing
+
     def _require_same_shape(self) -> None:
         stored = stored_nodes(self._layout)
         if stored not in {0, self.nodes}:
@@ -169,10 +173,6 @@ class EmbeddedBroker:
                 f"The broker in {self.directory} runs already, on port {state.port} and not "
                 f"{self.port}. Use it there, or stop it first: trunkline broker stop."
             )
-
-    def _require_free(self, missing: Iterable[int]) -> None:
-        require_free(client_port(self.port, node) for node in missing)
-        require_free(controller_port(self.port, node) for node in missing)
 
     def _stop(self) -> bool:
         running = self._nodes.running()

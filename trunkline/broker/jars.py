@@ -55,7 +55,7 @@ def class_path(say: Say, folder: Path | None = None) -> list[Path]:
         return jars
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with only_one(folder.with_suffix(".lock")):
+        with only_one(folder.with_name(f"{folder.name}.lock")):
             # Another process may have finished the download while this one waited for the lock.
             jars = _remembered(folder)
             if not jars:
@@ -88,7 +88,7 @@ def _remembered(folder: Path) -> list[Path]:
 
 
 def _download(folder: Path, say: Say) -> None:
-    partial = folder.with_suffix(".partial")
+    partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     artifacts = _resolve(partial, say)
     say(f"Fetching Apache Kafka {KAFKA_VERSION} ({len(artifacts)} jars, once) …")

@@ -62,7 +62,7 @@ class Nodes:
         """
         write_configuration(self.layout, self.count, self.port)
         if not stored_nodes(self.layout):
-            format_storage(self.layout, kafka.jars, self.count, self.port)
+            format_storage(self.layout, self.count, self.port, kafka.jars, kafka.flags)
         state = self._state()
         try:
             for node in nodes:

@@ -70,8 +70,8 @@ def _record(layout: Layout, jars: Sequence[Path], output: Path) -> None:
     """Start a broker on empty data and stop it, with Java writing down what it loaded."""
     port = find_free_port()
     layout.make()
-    format_storage(layout, jars, nodes=1, port=port)
     write_configuration(layout, nodes=1, port=port)
+    format_storage(layout, nodes=1, port=port, jars=jars)
     properties = layout.properties(0)
     flags = [f"-XX:AOTCacheOutput={output}"]
     command = java_command(jars, "kafka.Kafka", str(properties), log4j=layout.log4j(0), flags=flags)

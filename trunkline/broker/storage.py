@@ -34,7 +34,9 @@ def write_configuration(layout: Layout, nodes: int, port: int) -> None:
         layout.log4j(node).write_text(render(log4j_properties(layout, node)), "utf-8")
 
 
-def format_storage(layout: Layout, jars: Sequence[Path], nodes: int, port: int) -> None:
+def format_storage(
+    layout: Layout, nodes: int, port: int, jars: Sequence[Path], flags: Sequence[str] = ()
+) -> None:
     """Format the data of a new cluster: of all its nodes, or of none when this is cut off.
 
     Raises:
@@ -51,7 +53,7 @@ def format_storage(layout: Layout, jars: Sequence[Path], nodes: int, port: int) 
         path.write_text(render(properties), "utf-8")
         arguments = ["format", "--cluster-id", cluster_id, "--config", str(path)]
         log4j = layout.log4j(node)
-        command = java_command(jars, "kafka.tools.StorageTool", *arguments, log4j=log4j)
+        command = java_command(jars, "kafka.tools.StorageTool", *arguments, log4j=log4j, flags=flags)
         run(command, f"Formatting the data of node {node} in {layout.data}")
         path.unlink()
 

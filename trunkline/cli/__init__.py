@@ -56,7 +56,7 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line; exit 0 when done, 1 when it failed, 2 when it was asked wrongly."""
     try:
-        cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -66,6 +66,5 @@ def main() -> NoReturn:
     except TrunklineError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
-    sys.exit(0)
+    # ctx.exit(1) is returned, not raised, when click is not standalone.
+    sys.exit(code if isinstance(code, int) else 0)

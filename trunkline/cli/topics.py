@@ -25,6 +25,17 @@ _STYLES: dict[Mark, str] = {"+": "green", "~": "yellow", "!": "bold red", "=": "
 
 _PIPE_WIDTH = 200
 
+# "\b" keeps click from filling the lines that follow it.
+_PLAN_HELP = """Show how the cluster's topics differ from the declared ones; change nothing.
+
+\b
++  is missing and will be created
+~  differs and will be changed; partitions only with 'apply --grow'
+!  is not done by Trunkline: it is impossible, or yours to do
+=  is more than declared, and stays
+
+Exit status 1 when a topic would have to shrink."""
+
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -33,19 +44,10 @@ def topics() -> None:
     """Plan, apply and list the topics of the topology."""
 
 
-@topics.command()
+@topics.command(help=_PLAN_HELP)
 @_json_option
 def plan(as_json: bool) -> None:
-    r"""Show how the cluster's topics differ from the declared ones; change nothing.
-
-    \b
-    +  is missing and will be created
-    ~  differs and will be changed; partitions only with 'apply --grow'
-    !  is not done by Trunkline: it is impossible, or yours to do
-    =  is more than declared, and stays
-
-    Exit status 1 when a topic would have to shrink.
-    """
+    """Show how the cluster's topics differ from the declared ones."""
     settings = load_settings()
     result = asyncio.run(plan_topology(settings.bootstrap_servers, Topology(settings.namespace)))
     _show(result, settings, as_json=as_json, applied=False)

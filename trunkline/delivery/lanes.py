@@ -13,6 +13,10 @@ class Keyed(Protocol):
     def key(self) -> Any:
         """The record's key; None when it has none."""
 
+    @property
+    def offset(self) -> int:
+        """The record's offset."""
+
 
 class KeyLanes:
     """Line up a partition's records by key: one running per key, the others behind it in order.
@@ -66,3 +70,10 @@ class KeyLanes:
             self._runnable.append(lane.popleft())
         else:
             del self._busy[key]
+
+    def drop_after(self, offset: int) -> None:
+        """Forget the waiting records behind an offset; for the end, so their keys stay busy."""
+        self._runnable = deque(r for r in self._runnable if r.offset <= offset)
+        for key, lane in self._busy.items():
+            if lane:
+                self._busy[key] = deque(r for r in lane if r.offset <= offset)

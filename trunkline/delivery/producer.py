@@ -107,7 +107,7 @@ class RecordProducer:
             self._started = self._accepts = True
             self._spawn(self._watch())
 
-    async def stop(self, timeout_s: float = 5.0) -> None:
+    async def stop(self, timeout_s: float = 2.0) -> None:
         """End within about this time: what is not acknowledged by then fails and is not sent."""
         self._accepts = False
         if self._calls:
@@ -170,12 +170,12 @@ class RecordProducer:
             if call.over:  # else the watch goes on: what is on its way must have an end
                 self._calls.discard(call)
 
-    async def reaches_broker(self) -> bool:
-        """Ask the brokers for a sign of life, within the request timeout."""
+    async def reaches_broker(self, timeout_s: float = 3.0) -> bool:
+        """Ask the brokers for a sign of life."""
         if self._link is None:
             return False
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s):
                 return await self._link.reaches_broker()
         except TimeoutError:
             return False

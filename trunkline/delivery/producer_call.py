@@ -49,7 +49,7 @@ class NotAcknowledgedError(PublishError):
     Attributes:
         topic: Topic of the first failure.
         partition: Its partition, or None when it was not known yet.
-        reason: What the broker, or the wait for it, said.
+        reason: What the broker, or the wait for it, said; ``__cause__`` is the client's error.
         results: One entry per record of the call, in order: where it is, or None. A record with
             None may stand in the topic all the same when its acknowledgement was lost.
 
@@ -164,10 +164,13 @@ class Call:
         self._left -= len(indices)
         self._progress_at = self._loop.time()
 
-    def fail(self, topic: str, partition: int | None, reason: str) -> None:
+    def fail(
+        self, topic: str, partition: int | None, reason: str, cause: BaseException | None = None
+    ) -> None:
         """Send no more of this call; it ends when what is in flight has ended."""
         if self.error is None:
             self.error = NotAcknowledgedError(topic, partition, reason, self.results)
+            self.error.__cause__ = cause
         self._finish_if_over()
 
     def _finish_if_over(self) -> None:

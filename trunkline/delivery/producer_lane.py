@@ -198,7 +198,7 @@ class Lane:
             if not self._to_be_repeated(sent, error):
                 reason = _KILLED if isinstance(error, errors.ProducerClosed) else explain(error)
                 for run in sent.runs:
-                    run.call.fail(self._topic, self._partition, reason)
+                    run.call.fail(self._topic, self._partition, reason, error)
         for run in sent.runs:
             run.call.landed()
         self._tidy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from time import monotonic
 from typing import Any
@@ -39,7 +39,7 @@ class Runner(ABC):
         """Make idle tasks look at ``_stopping``."""
 
     async def drain(self, timeout_s: float) -> bool:
-        """Start no further event, and wait for those that run and those being handed over.
+        """Start nothing new, and wait for the events that run and those being handed over.
 
         What has not ended in time is cancelled and stays unfinished: it will be delivered again.
 
@@ -107,20 +107,22 @@ class SerialRunner(_QueueRunner):
     """One event after the other."""
 
     async def _run(self) -> None:
-        queue, one = self._queue, self.chain.one
-        while True:
+        queue, each = self._queue, self.chain.each
+        while not self._stopping:
             await self._wait_for_records()
             began = monotonic()
-            while queue:
-                for _ in range(min(len(queue), _LOOK_AT_CLOCK_EVERY)):
-                    if self._stopping:
-                        return
-                    await one(queue.popleft())
+            while queue and not self._stopping:
+                await each(self._take(_LOOK_AT_CLOCK_EVERY))
                 if monotonic() - began > SLICE_S:
                     await asyncio.sleep(0)
                     began = monotonic()
+
+    def _take(self, most: int) -> Iterator[Any]:
+        queue = self._queue
+        for _ in range(min(most, len(queue))):
             if self._stopping:
                 return
+            yield queue.popleft()
 
 
 class BatchRunner(_QueueRunner):
@@ -162,8 +164,21 @@ class KeyedRunner(Runner):
         self._lanes = KeyLanes()
         self._idle: list[asyncio.Future[None]] = []
         self._waking = False
+        #: The highest offset that was begun.
+        self._begun = -1
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Do as every runner, and also what waits behind its key with later events already done.
+
+        Only a prefix without holes can be committed: without this, a restart would repeat all that
+        was finished out of order.
+        """
+        self._lanes.drop_after(self._begun)
+        return await super().drain(timeout_s)
 
     def feed(self, records: Sequence[Any]) -> None:
+        if self._stopping:
+            return
         put = self._lanes.put
         for record in records:
             put(record)
@@ -185,17 +200,20 @@ class KeyedRunner(Runner):
         self._idle.clear()
 
     async def _run(self) -> None:
-        lanes, one = self._lanes, self.chain.one
+        lanes, each = self._lanes, self.chain.each
         self._waking = False
         began, count = monotonic(), 0
-        while not self._stopping:
+        while True:
             record = lanes.take()
             if record is None:
+                if self._stopping:  # whoever frees a key goes on with its next event
+                    return
                 await self._sleep_until_woken()
                 began, count = monotonic(), 0
                 continue
+            self._begun = max(self._begun, record.offset)
             self._wake_one()
-            await one(record)
+            await each((record,))
             lanes.done(record)
             count += 1
             if not count % _LOOK_AT_CLOCK_EVERY and monotonic() - began > SLICE_S:

@@ -26,6 +26,12 @@ _SILENCE_S = 5.0
 _ASK_TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 1.0
 _POLL_MS = 250
+_COORDINATOR_TASKS = (
+    "_commit_refresh_task",
+    "_coordination_task",
+    "_heartbeat_task",
+    "_reset_committed_task",
+)
 #: Few, so that others get their turn between two polls when there is much to read.
 _POLL_RECORDS = 200
 #: Larger than the largest record, lest one of those comes alone.
@@ -284,9 +290,9 @@ async def _close(consumer: Any) -> None:
     consumer._closed = True
     client, fetcher, coordinator = consumer._client, consumer._fetcher, consumer._coordinator
     client._get_conn = _refuse  # nothing reconnects from here on
-    names = ("_coordination_task", "_commit_refresh_task", "_heartbeat_task")
-    tasks = {getattr(coordinator, name, None) for name in (*names, "_reset_committed_task")}
-    tasks |= {getattr(fetcher, "_fetch_task", None), *getattr(fetcher, "_pending_tasks", ())}
+    tasks: set[Any] = set(getattr(fetcher, "_pending_tasks", ()))
+    tasks.add(getattr(fetcher, "_fetch_task", None))
+    tasks.update(getattr(coordinator, name, None) for name in _COORDINATOR_TASKS)
     tasks.discard(None)
     for task in tasks:
         task.cancel()

@@ -67,9 +67,11 @@ class _Post:
     def topic(self) -> str:
         return self.records[0].topic
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, cause: BaseException | None = None) -> None:
         """End it: nothing of it is visible, now or later."""
-        self.end(NotAcknowledgedError(self.topic, None, f"{reason}; nothing of it was published"))
+        error = NotAcknowledgedError(self.topic, None, f"{reason}; nothing of it was published")
+        error.__cause__ = cause
+        self.end(error)
 
     def end(self, outcome: NotAcknowledgedError | list[RecordMetadata]) -> None:
         if self.future.done():
@@ -141,7 +143,7 @@ class TransactionalProducer:
             self._link = await ProducerLink.open(self._options)
             self._worker = asyncio.create_task(self._work(), name="transactions")
 
-    async def stop(self, timeout_s: float = 5.0) -> None:
+    async def stop(self, timeout_s: float = 2.0) -> None:
         """End within about this time; what is not committed by then fails."""
         worker, self._worker = self._worker, None
         if worker is not None:
@@ -206,7 +208,7 @@ class TransactionalProducer:
         except _RefusedError as refusal:
             await self._drop_link()
             if len(group) == 1:
-                group[0].fail(str(refusal))
+                group[0].fail(str(refusal), refusal.__cause__)
                 return
             for post in group:
                 await self._publish([post])

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from trunkline.errors import TopologyError
 from trunkline.topics.cluster import Cluster
-from trunkline.topics.difference import Plan, TopicPlan, plan_topics
+from trunkline.topics.comparison import plan_topics
+from trunkline.topics.difference import Plan, TopicPlan
 from trunkline.topics.requirements import check_for_service
 from trunkline.topics.view import ClusterView
 from trunkline.topology import Topology

@@ -4,8 +4,8 @@
 
 It reads ``auth.registered``. What stands before the ``@`` of an event's email tells the handler:
 ``ok``, ``sleep-1.5`` (seconds), ``hang``, ``fail`` or ``permanent``. Each line of the journal is
-``<what> <partition> <offset> <key>``, where *what* is ``start``, ``end``, ``failed`` or
-``cancelled``; a line that is written survives ``kill -9``.
+``<what> <monotonic seconds> <partition> <offset> <key>``, where *what* is ``start``, ``end``,
+``failed`` or ``cancelled``; a line that is written survives ``kill -9``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,7 +36,8 @@ class Journal:
 
     def write(self, what: str, context: Context) -> None:
         key = (context.key or b"-").decode(errors="replace")
-        os.write(self._file, f"{what} {context.partition} {context.offset} {key}\n".encode())
+        line = f"{what} {time.monotonic():.4f} {context.partition} {context.offset} {key}\n"
+        os.write(self._file, line.encode())
 
 
 async def obey(event: UserRegistered) -> None:

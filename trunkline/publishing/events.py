@@ -1,0 +1,108 @@
+"""Check events against their topic's model, and make records of them."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import msgspec
+
+from trunkline.errors import ConfigurationError, InvalidEventError
+from trunkline.publishing.bodies import RawEvent
+from trunkline.publishing.errors import RejectedEventError
+from trunkline.topology import Topic
+
+_AT = re.compile(r" - at `(.+)`$")
+_MISSING = re.compile(r"^Object missing required field `(.+)`$")
+
+
+class PreparedEvent(NamedTuple):
+    """An event that may be published: key and value as they go to Kafka."""
+
+    key: bytes
+    value: bytes
+
+
+class _HasSource(msgspec.Struct):
+    source: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class EventReader:
+    """Reads events of one topic.
+
+    What is published is the publisher's own JSON, fields that the model does not know included:
+    only line breaks are taken out, so that a record is one line for line-minded tools, and
+    ``source`` is added where the model has it and the event does not say.
+
+    Args:
+        topic: Where the events go.
+        source: Name of the publishing service; None adds none.
+        max_bytes: Largest event, key and value together.
+
+    Raises:
+        ConfigurationError: The topic has no model.
+
+    """
+
+    def __init__(self, topic: Topic, source: str | None, max_bytes: int) -> None:
+        if topic.model is None:
+            raise ConfigurationError(f"Topic {topic.name} has no model: it takes no events.")
+        self.topic = topic
+        self._decoder = msgspec.json.Decoder(topic.model)
+        self._max_bytes = max_bytes
+        has_source = "source" in topic.model.__struct_fields__
+        self._source = msgspec.json.encode(source) if source and has_source else None
+        self._sources = msgspec.json.Decoder(_HasSource)
+
+    def read(self, raw: RawEvent) -> PreparedEvent:
+        """Return an event ready for publishing.
+
+        Raises:
+            RejectedEventError: It does not fit the model, or is too large.
+
+        """
+        try:
+            event = self._decoder.decode(raw.json)
+            raw.json.decode()  # a string in a field that the model does not know may be no UTF-8
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            found = explain_decode_error(error)
+            raise RejectedEventError(
+                found.reason, found.field, index=raw.position, line=raw.line
+            ) from None
+        value = self._with_source(_on_one_line(raw.json))
+        size = len(event.key) + len(value)
+        if size > self._max_bytes:
+            raise RejectedEventError(
+                f"the event takes {size} bytes, and {self._max_bytes} are allowed "
+                "(TRUNKLINE_MAX_EVENT_BYTES)",
+                index=raw.position,
+                line=raw.line,
+                too_large=True,
+            )
+        return PreparedEvent(event.key, value)
+
+    def _with_source(self, value: bytes) -> bytes:
+        if self._source is None or self._sources.decode(value).source is not msgspec.UNSET:
+            return value
+        return value[:-1].rstrip() + b',"source":' + self._source + b"}"
+
+
+def explain_decode_error(error: Exception) -> InvalidEventError:
+    """Return what msgspec says, taken apart into the field and what is wrong with it."""
+    if isinstance(error, UnicodeDecodeError):
+        return InvalidEventError(f"no UTF-8: {error.reason} (byte {error.start})")
+    if isinstance(error, RecursionError):
+        return InvalidEventError("nested too deeply")
+    text = str(error)
+    field = "$"
+    if at := _AT.search(text):
+        field, text = at[1], text[: at.start()]
+    if missing := _MISSING.match(text):
+        return InvalidEventError("is missing", f"{field}.{missing[1]}")
+    return InvalidEventError(text[:1].lower() + text[1:] if text[:4] != "JSON" else text, field)
+
+
+def _on_one_line(value: bytes) -> bytes:
+    if b"\n" in value or b"\r" in value:
+        return msgspec.json.format(value, indent=-1)
+    return value

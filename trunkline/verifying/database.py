@@ -1,0 +1,51 @@
+"""A service's SQLite file, seen from outside while its pods write to it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+#: Pods hold the write lock for milliseconds at a time.
+_TIMEOUT_S = 10.0
+
+
+class ServiceDatabase:
+    """Counts what a service has stored, and can keep it from storing more.
+
+    The table names are those of ``tables/users.py`` and ``tables/orders.py``, which are not
+    imported: what is counted must not depend on the code that is checked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def users(self) -> dict[str, int]:
+        """Return the rows that db-server stored, and of how many users."""
+        rows, users = self._count("SELECT COUNT(*), COUNT(DISTINCT user_id) FROM registered_users")
+        return {"rows": rows, "users": users}
+
+    def events(self, topic: str) -> int:
+        """Return how many events of a topic (its real name) the engine has added up."""
+        return self._count("SELECT COUNT(*) FROM applied_events WHERE topic = ?", topic)[0]
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the write lock: handlers wait, at most about 25 s before they fail."""
+        with closing(self._connect()) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            finally:
+                connection.execute("ROLLBACK")
+
+    def _count(self, query: str, *values: str) -> tuple[int, ...]:
+        if not self._path.exists():
+            return (0, 0)
+        with closing(self._connect()) as connection:
+            found: tuple[int, ...] = connection.execute(query, values).fetchone()
+            return found
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, timeout=_TIMEOUT_S, isolation_level=None)

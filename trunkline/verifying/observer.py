@@ -1,0 +1,73 @@
+"""Kafka's own account, read from outside: committed offsets, and what stands in a topic."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from types import TracebackType
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+_READ_TIMEOUT_MS = 500
+
+
+class Observer:
+    """Reads without being a member of any group; use it with ``async with``.
+
+    All names are real ones, with the namespace.
+    """
+
+    def __init__(self, bootstrap_servers: Sequence[str]) -> None:
+        self._servers = list(bootstrap_servers)
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+
+    async def __aenter__(self) -> Observer:
+        await self._admin.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._admin.close()
+
+    async def committed(self, group: str, topic: str) -> dict[int, int]:
+        """Return the group's committed offset of each partition that has one."""
+        found = await self._admin.list_consumer_group_offsets(group)
+        return {
+            place.partition: at.offset
+            for place, at in found.items()
+            if place.topic == topic and at.offset >= 0
+        }
+
+    async def read_all(self, topic: str) -> list[ConsumerRecord]:
+        """Return every committed record that the topic has now."""
+        found: list[ConsumerRecord] = []
+        async with AIOKafkaConsumer(
+            topic,
+            bootstrap_servers=self._servers,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+        ) as consumer:
+            end = await consumer.end_offsets(list(consumer.assignment()))
+            # Positions, not records: transaction markers take offsets too.
+            while not await _has_reached(consumer, end):
+                batches = await consumer.getmany(timeout_ms=_READ_TIMEOUT_MS)
+                found += [record for batch in batches.values() for record in batch]
+        return found
+
+    async def delete_topics(self, topics: Sequence[str]) -> None:
+        """Delete topics; Kafka forgets the offsets of them, and then the groups, by itself."""
+        with contextlib.suppress(KafkaError):  # a broker that is gone: nothing to tidy up
+            await self._admin.delete_topics(list(topics))
+
+
+async def _has_reached(consumer: AIOKafkaConsumer, end: dict[TopicPartition, int]) -> bool:
+    for place, offset in end.items():
+        if await consumer.position(place) < offset:
+            return False
+    return True

@@ -18,7 +18,7 @@ from agents.auth_registered import count_registrations, store_users
 from agents.fan_out import relay_notifications
 from agents.order_created import count_orders
 from agents.user_activity import count_activity
-from models import NotificationSent
+from models import Event, NotificationSent
 from tables.activity import ActivityCounts
 from tables.database import Database
 from tables.orders import Orders
@@ -32,10 +32,12 @@ from trunkline.delivery.startstop import Part, StartStop
 from trunkline.delivery.stats import Rates, delivery_stats
 from trunkline.delivery.tail import TopicTail
 from trunkline.errors import ConfigurationError, TrunklineError
+from trunkline.publishing.service import PublisherService
 from trunkline.settings import Settings, load_settings
 from trunkline.topics import check_service_topics
 from trunkline.topology import Service, Topology
 from trunkline.web.notifications import NotificationHub
+from trunkline.web.publish import publish_routes
 from trunkline.web.status import status_routes
 
 
@@ -83,6 +85,8 @@ class _Wiring:
             "activity-processor": self._wire_activity_processor,
         }
         wire.get(service.name, self._wire_publisher)()
+        if service.publishes:
+            self._publish()
         self._serve()
 
     # -- the services
@@ -124,7 +128,13 @@ class _Wiring:
         self.stats["late"] = lambda: counts.late
 
     def _wire_publisher(self) -> None:
-        raise NotImplementedError
+        """Wire a service that only publishes; what it publishes is wired for every service."""
+
+    def _publish(self) -> None:
+        publisher = self._started(PublisherService(self.settings, self.topology, self.service.name))
+        self.routes += publish_routes(publisher)
+        self.stats["published"] = publisher.stats
+        self.readiness.append(lambda: (publisher.ready, "waiting for Kafka to publish"))
 
     # -- the parts
 
@@ -228,7 +238,7 @@ class _Wiring:
         )
 
 
-def _model(topic: names.Topic) -> type[names.Event]:
+def _model(topic: names.Topic) -> type[Event]:
     if topic.model is None:
         raise ConfigurationError(f"Topic {topic.name} has no model, so no handler can read it.")
     return topic.model

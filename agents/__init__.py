@@ -1,0 +1,1 @@
+"""What happens to each topic's events: one module for a topic or a duty."""

@@ -1,0 +1,1 @@
+"""What a worker remembers: SQL tables and Faust tables."""

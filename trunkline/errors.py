@@ -35,7 +35,7 @@ class InvalidEventError(TrunklineError):
     """An event does not fit its topic's model.
 
     Attributes:
-        field: JSON path of the field that is wrong, such as ``$.userId``; ``$`` for the whole event.
+        field: JSON path of what is wrong, such as ``$.userId``; ``$`` for the whole event.
         reason: What is wrong with it.
 
     """

@@ -76,11 +76,18 @@ class Settings(BaseSettings):
     metadata_max_age_s: Annotated[float, Field(ge=0.5, le=3600)] = 30.0
     #: Events of a partition that may be unfinished before fetching pauses.
     max_unfinished: Annotated[int, Field(ge=1, le=1_000_000)] = 8192
-    #: Keys of a partition that are handled at once, per plain topic name: ``{"order.created": 32}``.
+    #: Keys of a partition that are handled at once, by plain topic name: ``{"order.created": 9}``.
     concurrency: dict[str, Annotated[int, Field(ge=1, le=10_000)]] = Field(default_factory=dict)
 
-    #: Seed, section 3: ``fanout`` (one pod relays, all read the relay) or ``direct`` (a group a pod).
+    #: Seed, section 3: ``fanout`` (a pod relays, all read that) or ``direct`` (a group a pod).
     notifications: Literal["fanout", "direct"] = "fanout"
+    #: Clients of ``/notifications`` that one pod takes, and notifications that may wait for one.
+    notification_clients: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    notification_queue: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    #: Newest notifications that a pod keeps for clients that reconnect, and reads when it starts.
+    notification_replay: Annotated[int, Field(ge=0, le=10_000_000)] = 10_000
+    #: How long a notification stream is silent before a heartbeat is sent.
+    notification_heartbeat_s: Annotated[float, Field(ge=1, le=3600)] = 15.0
     #: Width of the activity-processor's windows, and how many are kept.
     activity_window_s: Annotated[int, Field(ge=1, le=86_400)] = 60
     activity_windows_kept: Annotated[int, Field(ge=1, le=100_000)] = 60
@@ -97,7 +104,9 @@ class Settings(BaseSettings):
         """Name of this pod: as set, else made of service, host and port."""
         if self.pod:
             return self.pod
-        return f"{self.service or 'trunkline'}-{socket.gethostname()}-{self.web_port or os.getpid()}"
+        return (
+            f"{self.service or 'trunkline'}-{socket.gethostname()}-{self.web_port or os.getpid()}"
+        )
 
     @property
     def pod_dir(self) -> Path:

@@ -92,6 +92,8 @@ def service(network: Network, topics: None) -> Iterator[Callable[..., ServiceCon
         def start(name: str, **env: str) -> ServiceContainer:
             env["KAFKA_BOOTSTRAP_SERVERS"] = ApacheKafka.inside
             pod = started.enter_context(ServiceContainer(name, network, **env))
+            # SIGTERM, so that its group does not wait for it in the next test.
+            started.callback(pod.terminate)
             started.callback(pod.print_logs)  # pytest shows them when the test failed
             return pod
 

@@ -16,7 +16,7 @@ TOPIC = "auth.registered"
 USERS = 300
 _ROWS = (
     "import glob, sqlite3; "
-    "print(sum(sqlite3.connect(f).execute('select count(*) from users').fetchone()[0]"
+    "print(sum(sqlite3.connect(f).execute('select count(*) from registered_users').fetchone()[0]"
     " for f in glob.glob('/data/*.sqlite')))"
 )
 

@@ -83,7 +83,7 @@ async def test_a_second_start_finds_the_first(own_broker):
     started = await asyncio.gather(asyncio.to_thread(broker.start), asyncio.to_thread(again.start))
 
     assert sorted(started) == [False, True]
-    assert again.status() == broker.status()
+    assert again.status().nodes[0].pid == broker.status().nodes[0].pid
     with pytest.raises(ConfigurationError, match=f"runs already, on port {broker.port}"):
         EmbeddedBroker(broker.directory, port=0).start()
     with pytest.raises(ConfigurationError, match="--reset"):

@@ -43,7 +43,5 @@ async def test_a_killed_pod_repeats_only_what_was_not_committed(kafka, namespace
         print(f"repeated: {len(twice)}; not committed at the end: {len(uncommitted)}")
         assert len(ended) == EVENTS
         assert max(ended.values()) <= 2
-        assert twice == set(uncommitted)
-        assert all(
-            at_s > killed_at - COMMIT_INTERVAL_S - SLACK_S for at_s in uncommitted.values()
-        )
+        assert twice <= set(uncommitted)
+        assert all(at_s > killed_at - COMMIT_INTERVAL_S - SLACK_S for at_s in uncommitted.values())

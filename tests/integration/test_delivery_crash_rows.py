@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -23,6 +24,7 @@ async def test_rows_are_exact_when_a_pod_is_killed(kafka, namespace, tmp_path):
     """One row per event, however often the events around the crash were delivered."""
     topology = Topology(namespace)
     topic = topology.real_name(AUTH_REGISTERED)
+    group = topology.service("db-server").group
     await apply([kafka], topology)
     with workers(tmp_path, kafka, namespace) as start:
         pods = [start(name, TRUNKLINE_SERVICE="db-server") for name in ("dies", "lives")]
@@ -36,7 +38,7 @@ async def test_rows_are_exact_when_a_pod_is_killed(kafka, namespace, tmp_path):
         ends = await end_offsets(kafka, topic)
 
         async def all_committed():
-            return await committed_offsets(kafka, topology.real_name("db-server-group"), topic) == ends
+            return await committed_offsets(kafka, group, topic) == ends
 
         await eventually(all_committed, 90, "everything to be committed")
         assert sum(ends.values()) == EVENTS
@@ -49,7 +51,7 @@ def _registration(topic, number):
 
 
 async def _shared(pods):
-    return all((await pod.stats()).get("assigned") for pod in pods)
+    return all([(await pod.stats()).get("assigned") for pod in pods])
 
 
 async def _handled(pod, count):
@@ -57,10 +59,5 @@ async def _handled(pod, count):
 
 
 def _rows(folder):
-    found = 0
-    for file in folder.glob("data/**/*.sqlite*"):
-        if file.suffix in {".sqlite", ".sqlite3", ".db"}:
-            with sqlite3.connect(file) as connection:
-                found += connection.execute("select count(*) from users").fetchone()[0]
-            connection.close()
-    return found
+    with closing(sqlite3.connect(folder / "data/db-server.sqlite")) as connection:
+        return connection.execute("select count(*) from registered_users").fetchone()[0]

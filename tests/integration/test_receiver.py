@@ -318,9 +318,17 @@ async def test_a_broker_that_is_killed_costs_no_event(own_broker, namespace, mod
         for node in broker.status().nodes:
             os.kill(node.pid, signal.SIGKILL)
         await eventually(lambda: all(node.pid is None for node in broker.status().nodes))
-        await eventually(lambda: pod.receiver.counters.reconnects >= 2, timeout_s=30)
+        reopen, published = pod.tail.open, asyncio.Event()
+
+        async def open_late():
+            await published.wait()
+            return await reopen()
+
+        pod.tail.open = open_late
+        await eventually(lambda: pod.receiver.counters.reconnects >= 1, timeout_s=30)
         await asyncio.to_thread(broker.start)
         await publish(kafka, namespace, texts(200, 400))
+        published.set()
         await pod.gets(texts(0, 400), timeout_s=30)
         assert pod.receiver.counters.received == 400
     assert caplog.text.count("waits for Kafka") == 1

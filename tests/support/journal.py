@@ -49,6 +49,8 @@ class JournalGroup:
         self.group = topology.real_name(JOURNAL_GROUP)
         self.failures = topology.failures_topic(self.group).name
         self.pods: list[Worker] = []
+        #: Handlers told to wait at the gate go on once this file is there.
+        self.gate = folder / "gate"
 
     async def create_topics(self, partitions: int = 3) -> None:
         """Make the topic of the events and the one of the failures."""
@@ -66,9 +68,8 @@ class JournalGroup:
     def start(self, name: str = "pod-1", **env: object) -> Worker:
         """Start a pod."""
         journal = self.folder / f"{name}.journal"
-        pod = Worker(
-            self.folder, self.servers, self.namespace, app=APP, name=name, POD_JOURNAL=journal, **env
-        )
+        env = {"POD_JOURNAL": journal, "POD_GATE": self.gate, **env}
+        pod = Worker(self.folder, self.servers, self.namespace, app=APP, name=name, **env)
         self.pods.append(pod)
         return pod.start()
 
@@ -151,5 +152,3 @@ def _parse(file: Path) -> Iterator[Entry]:
     for line in text[: text.rfind("\n") + 1].splitlines():
         what, at_s, partition, offset, key = line.split(" ", 4)
         yield Entry(what, float(at_s), int(partition), int(offset), key)
-
-

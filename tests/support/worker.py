@@ -145,7 +145,9 @@ class Worker:
         """Wait until the process has ended by itself; return its exit code."""
         assert self.process is not None
         await eventually(
-            lambda: self.returncode is not None, timeout_s, f"the end of {self.name}, see {self.log}"
+            lambda: self.returncode is not None,
+            timeout_s,
+            f"the end of {self.name}, see {self.log}",
         )
         assert self.returncode is not None
         return self.returncode

@@ -8,7 +8,7 @@ import pytest
 
 from trunkline.broker.config import render, server_properties
 from trunkline.broker.layout import Layout
-from trunkline.broker.logs import follow, last_lines
+from trunkline.broker.logs import follow, last_lines, reasons
 from trunkline.broker.ports import all_ports
 
 LAYOUT = Layout(Path("/somewhere"))
@@ -53,11 +53,25 @@ def test_writes_properties_as_java_reads_them(value, written):
 def test_follows_a_log_over_its_rolling(tmp_path):
     """Lines before the roll and after it come through, each once, only when they are whole."""
     log = tmp_path / "node-0.log"
-    log.write_text("old\n")
-    lines = follow(log)
+    log.write_text("older\nold\nhal")
+    lines = follow(log, 2)
+    assert next(lines) == "old"
     with log.open("a") as file:
-        file.write("early\n")
-    log_now = log.read_text().splitlines()
-    assert last_lines(log, 1) == log_now[-1:]
-    assert last_lines(tmp_path / "none", 5) == []
+        file.write("f\nmore\n")
+    assert [next(lines), next(lines)] == ["half", "more"]
+    log.rename(tmp_path / "node-0.log.1")
+    log.write_text("rolled\n")
+    assert next(lines) == "rolled"
     lines.close()
+
+
+def test_tells_why_the_last_run_failed(tmp_path):
+    """Errors with their causes, without stack frames and without those of earlier runs."""
+    log = tmp_path / "node-0.log"
+    log.write_text(
+        "2026 INFO Registered Log4jController\n2026 ERROR earlier\n"
+        "2026 INFO Registered Log4jController\n2026 ERROR Exiting\n"
+        "java.lang.RuntimeException: why\n\tat some.Frame\n2026 INFO App info\n"
+    )
+    assert reasons(log) == ["2026 ERROR Exiting", "java.lang.RuntimeException: why"]
+    assert last_lines(tmp_path / "none", 5) == []

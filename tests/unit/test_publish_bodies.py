@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -160,15 +161,15 @@ def test_refuses_an_event_that_is_too_large():
 def test_never_crashes_on_any_bytes(body):
     """Whatever comes in is an event or a rejection."""
     events = reader()
-    try:
+    with contextlib.suppress(RejectedEventError):
         for raw in parse_body(body):
-            events.read(raw)
-    except RejectedEventError as error:
-        assert error.reason
+            assert events.read(raw).key
 
 
 @given(
-    st.dictionaries(st.text(max_size=5), st.recursive(st.none() | st.text() | st.floats(), st.lists))
+    st.dictionaries(
+        st.text(max_size=5), st.recursive(st.none() | st.text() | st.floats(), st.lists)
+    )
 )
 def test_keeps_every_unknown_field(extra):
     """What Python's json writes and reads comes out as it went in."""
@@ -181,7 +182,9 @@ def test_keeps_every_unknown_field(extra):
     assert json.loads(reader().read(parsed).value) == event
 
 
-@pytest.mark.parametrize("topic", [AUTH_REGISTERED, ORDER_CREATED, NOTIFICATION_SENT, USER_ACTIVITY])
+@pytest.mark.parametrize(
+    "topic", [AUTH_REGISTERED, ORDER_CREATED, NOTIFICATION_SENT, USER_ACTIVITY]
+)
 def test_samples_fit_their_model(topic):
     """Each declared topic has samples, of distinct users or of K in turn."""
     declared = Topology().topic(topic)

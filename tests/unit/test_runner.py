@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import defaultdict, namedtuple
+from collections import defaultdict
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -15,7 +16,15 @@ from trunkline.delivery.offsets import OffsetTracker
 from trunkline.delivery.runner import runner_for
 from trunkline.errors import ConfigurationError, Permanent
 
-Record = namedtuple("Record", "topic partition offset timestamp key value headers")
+
+class Record(NamedTuple):
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: Any
+    value: Any
+    headers: Any
 
 
 class Sink:

@@ -19,7 +19,7 @@ import msgspec
 from models import UserRegistered
 from trunkline.bench.measure import report
 from trunkline.delivery.app import DeliveryApp, DeliveryWorker
-from trunkline.delivery.handler import Context, Subscription
+from trunkline.delivery.handler import Context, Handler, Subscription
 from trunkline.delivery.producer import RecordProducer
 from trunkline.settings import load_settings
 
@@ -47,7 +47,7 @@ class Contestant:
         self._out_of_order = 0
         settings = load_settings()
         self.app = DeliveryApp(job.group, settings, web_enabled=False)
-        handler = {"one": self.one, "batch": self.batch, "wait": self.wait}[job.kind]
+        handler: Handler = {"one": self.one, "batch": self.batch, "wait": self.wait}[job.kind]
         subscription = Subscription(
             job.topic,
             UserRegistered,

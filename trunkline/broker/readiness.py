@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 
 from trunkline.broker.layout import Layout
-from trunkline.broker.logs import last_lines
+from trunkline.broker.logs import last_lines, reasons
 from trunkline.broker.metadata import ClusterView, ask
 from trunkline.broker.ports import client_port
 from trunkline.broker.process import is_running
@@ -76,10 +76,6 @@ def _evidence(layout: Layout, nodes: Iterable[int]) -> str:
     found: list[str] = []
     for node in sorted(nodes):
         printed = last_lines(layout.output(node), 5)
-        logged = [
-            line
-            for line in last_lines(layout.log(node), 400)
-            if " ERROR " in line or " FATAL " in line
-        ]
-        found += [*printed, *logged[-3:], f"Read on in {layout.log(node)}"]
+        logged = reasons(layout.log(node))[-6:]
+        found += [*printed, *logged, f"Read on in {layout.log(node)}"]
     return "\n  " + "\n  ".join(found)

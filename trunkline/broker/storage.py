@@ -52,8 +52,8 @@ def format_storage(
         path = layout.conf / f"format-{node}.properties"
         path.write_text(render(properties), "utf-8")
         arguments = ["format", "--cluster-id", cluster_id, "--config", str(path)]
-        log4j = layout.log4j(node)
-        command = java_command(jars, "kafka.tools.StorageTool", *arguments, log4j=log4j, flags=flags)
+        tool, log4j = "kafka.tools.StorageTool", layout.log4j(node)
+        command = java_command(jars, tool, *arguments, log4j=log4j, flags=flags)
         run(command, f"Formatting the data of node {node} in {layout.data}")
         path.unlink()
 

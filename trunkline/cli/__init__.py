@@ -1,4 +1,4 @@
-"""The ``trunkline`` command: one module per group of commands, each imported only when it is run."""
+"""The ``trunkline`` command: one module per command, imported only when it is run."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from trunkline.errors import TrunklineError
 COMMANDS = {
     "bench": "bench",
     "broker": "broker",
+    "demo": "demo",
     "publish": "publish",
     "topics": "topics",
+    "up": "up",
     "verify": "verify",
 }
 

@@ -117,14 +117,11 @@ def logs(directory: Path | None, node: int, lines: int, following: bool) -> None
             f"Node {node} of the broker in {embedded.directory} has no log: it was never started. "
             "Start it with: trunkline broker start"
         )
-    for line in last_lines(path, lines):
-        click.echo(line)
-    if following:
-        try:
-            for line in follow(path):
-                click.echo(line)
-        except KeyboardInterrupt:
-            return
+    try:
+        for line in follow(path, lines) if following else last_lines(path, lines):
+            click.echo(line)
+    except KeyboardInterrupt:
+        return
 
 
 def _settings(directory: Path | None, port: int | None = None) -> Settings:
@@ -154,4 +151,5 @@ def _print_table(now: BrokerStatus) -> None:
         table.add_row(str(node.node), node.listens, node.controller, pid, state, memory)
     Console().print(table)
     version = f"Apache Kafka {now.kafka_version}, " if now.kafka_version else ""
-    click.echo(f"{version}cluster {now.cluster_id}, {now.topics} topics, data in {now.directory}")
+    topics = f"{now.topics} topics, " if now.running else ""
+    click.echo(f"{version}cluster {now.cluster_id}, {topics}data in {now.directory}")

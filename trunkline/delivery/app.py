@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
@@ -16,6 +13,7 @@ from faust.app.base import BootStrategy
 from faust.types import TP
 from mode import Service
 
+from trunkline.delivery.deadline import Deadline
 from trunkline.delivery.dispatch import Dispatcher
 from trunkline.delivery.faust_internals import (
     CLOSE_TIMEOUT_S,
@@ -37,6 +35,7 @@ class DeliveryBoot(BootStrategy):
     """Start order: the web server first, then wait for the broker, then all that needs it."""
 
     def server(self) -> Iterable[Any]:
+        """Return the services in the order of their start."""
         before = self._chain(self.sensors(), self.web_server(), [self.app.gate])
         if not self.app.batched_topics:
             # A publisher, or a service that only receives: Faust's consumer has nothing to do.
@@ -53,27 +52,28 @@ class DeliveryBoot(BootStrategy):
 
 
 class DeliveryWorker(faust.Worker):
-    """A worker that ends in time, whatever hangs."""
+    """A worker that ends in time, whatever hangs, and whose log can be read."""
+
+    def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
+        """Keep the libraries' chatter for ``-l debug``: ``-l info`` is what an operator reads."""
+        super().on_setup_root_logger(logger, level)
+        if level >= logging.INFO:
+            for name in ("faust", "mode", "aiokafka"):
+                logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+    async def on_startup_finished(self) -> None:
+        """Say that the worker is ready, and where it serves."""
+        logger.info("%s is ready: %s", self.app.trunkline.pod_name, self.app.conf.canonical_url)
+        await super().on_startup_finished()
+
+    def install_signal_handlers(self) -> None:
+        """Handle signals as Faust does, and count the time from then on."""
+        super().install_signal_handlers()
+        Deadline(self.app.shutdown_timeout_s).watch()
 
     def _on_sigterm(self) -> None:
-        _end_in_time(self.app.shutdown_timeout_s)
+        logger.info("Stopping: finishing what runs, then committing")
         super()._on_sigterm()
-
-    def _on_sigint(self) -> None:
-        _end_in_time(self.app.shutdown_timeout_s)
-        super()._on_sigint()
-
-
-def _end_in_time(limit_s: float) -> None:
-    """End the process hard after the limit; offsets that were not committed come again."""
-
-    def end() -> None:
-        time.sleep(limit_s)
-        sys.stderr.write(f"Not stopped within {limit_s} s: ending hard. Nothing is lost by that.\n")
-        sys.stderr.flush()
-        os._exit(1)
-
-    threading.Thread(target=end, name="end-in-time", daemon=True).start()
 
 
 class DeliveryApp(faust.App):
@@ -84,6 +84,7 @@ class DeliveryApp(faust.App):
     """
 
     BootStrategy = DeliveryBoot
+    mundane_level = "debug"
 
     def __init__(self, app_id: str, settings: Settings, **options: Any) -> None:
         self.trunkline = settings

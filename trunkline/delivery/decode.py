@@ -43,4 +43,6 @@ def check_key(key: bytes | None) -> None:
     try:
         key.decode()
     except UnicodeDecodeError as error:
-        raise InvalidEventError(f"the key {key[:40]!r} is not UTF-8: {error.reason}", "key") from None
+        raise InvalidEventError(
+            f"the key {key[:40]!r} is not UTF-8: {error.reason}", "key"
+        ) from None

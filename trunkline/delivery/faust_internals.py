@@ -61,6 +61,8 @@ class BatchTopic(FaustTopic):
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that owns the aiokafka consumer."""
 
+    mundane_level = "debug"
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Publishers post lists in transactions; Faust reads uncommitted unless it produces in one.
@@ -162,6 +164,7 @@ class Consumer(driver.Consumer):
     Topics that are not :class:`BatchTopic` (changelogs, stock agents) keep Faust's own path.
     """
 
+    mundane_level = "debug"
     trackers: dict[TP, OffsetTracker]
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -352,6 +355,8 @@ class Consumer(driver.Consumer):
 
 class Producer(driver.Producer):
     """Faust's producer (changelogs); closing it is limited in time."""
+
+    mundane_level = "debug"
 
     async def on_stop(self) -> None:
         """Close within the limit, whether or not the broker is there."""

@@ -31,6 +31,8 @@ class BrokerGate(Service):
 
     """
 
+    mundane_level = "debug"
+
     def __init__(self, settings: Settings, **options: Any) -> None:
         self._servers = settings.bootstrap_servers
         self.checks: list[Callable[[], Awaitable[None]]] = []
@@ -60,9 +62,7 @@ class BrokerGate(Service):
                 await answers(self._servers)
             except KafkaError as error:
                 if not told:
-                    logger.warning(
-                        "Waiting for Kafka at %s: %s", ", ".join(self._servers), error
-                    )
+                    logger.warning("Waiting for Kafka at %s: %s", ", ".join(self._servers), error)
                     told = True
                 await asyncio.sleep(_RETRY_S)
             else:

@@ -40,7 +40,7 @@ class Handover:
         self._task = asyncio.create_task(self._send_forever())
 
     async def stop(self) -> None:
-        """End the sender; what is still waiting was not acknowledged and will be delivered again."""
+        """End the sender; what still waits was not acknowledged and will be delivered again."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

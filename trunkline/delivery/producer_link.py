@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerClosed
+from aiokafka.errors import KafkaConnectionError, KafkaError, ProducerClosed
 
 from trunkline.errors import BrokerError, PublishError
 
@@ -162,6 +162,8 @@ class ProducerLink:
 
 def explain(error: BaseException) -> str:
     """Return an error as words: its text, else its class's name."""
+    if isinstance(error, KafkaConnectionError):
+        return "no broker answers"
     return str(error) or type(error).__name__
 
 

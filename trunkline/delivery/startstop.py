@@ -24,6 +24,9 @@ Part = TypeVar("Part", bound=Startable)
 class StartStop(Service):
     """Starts and stops a part with its worker."""
 
+    #: mode says "Starting…" and "Stopping…" at this level.
+    mundane_level = "debug"
+
     def __init__(self, part: Startable, **options: Any) -> None:
         self._part = part
         super().__init__(**options)

@@ -19,6 +19,8 @@ _SAMPLE_S = 1.0
 class Rates(Service):
     """Sample the counters every second, so that rates need no work on the hot path."""
 
+    mundane_level = "debug"
+
     def __init__(self, app: DeliveryApp, **options: Any) -> None:
         self._app = app
         self._samples: deque[tuple[float, dict[str, int]]] = deque()

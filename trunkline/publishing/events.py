@@ -62,8 +62,8 @@ class EventReader:
 
         """
         try:
+            raw.json.decode()  # msgspec does not look into fields that the model does not know
             event = self._decoder.decode(raw.json)
-            raw.json.decode()  # a string in a field that the model does not know may be no UTF-8
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             found = explain_decode_error(error)
             raise RejectedEventError(

@@ -3,7 +3,8 @@
     TRUNKLINE_NAMESPACE=… POD_JOURNAL=/tmp/pod faust -A tests.support.pods.journal worker
 
 It reads ``auth.registered``. What stands before the ``@`` of an event's email tells the handler:
-``ok``, ``sleep-1.5`` (seconds), ``hang``, ``fail`` or ``permanent``. Each line of the journal is
+``ok``, ``sleep-1.5`` (seconds), ``gate`` (wait until the file POD_GATE is there), ``deaf`` (the
+same, and ignore cancellation), ``block`` (stop the whole loop), ``fail`` or ``permanent``. Each line of the journal is
 ``<what> <monotonic seconds> <partition> <offset> <key>``, where *what* is ``start``, ``end``,
 ``failed`` or ``cancelled``; a line that is written survives ``kill -9``.
 """
@@ -11,10 +12,12 @@ It reads ``auth.registered``. What stands before the ``@`` of an event's email t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from models import UserRegistered
@@ -27,6 +30,7 @@ from trunkline.errors import Permanent
 from trunkline.settings import load_settings
 from trunkline.topology import AUTH_REGISTERED, Topology
 from trunkline.web.status import status_routes
+
 
 class Journal:
     """A file that is appended to with one system call a line."""
@@ -45,14 +49,26 @@ async def obey(event: UserRegistered) -> None:
     order, _, value = event.email.partition("@")[0].partition("-")
     if order == "sleep":
         await asyncio.sleep(float(value))
-    elif order == "hang":
-        await asyncio.Event().wait()
+    elif order == "gate":
+        await wait_for_gate()
+    elif order == "deaf":
+        while not GATE.exists():
+            with contextlib.suppress(asyncio.CancelledError):
+                await wait_for_gate()
+    elif order == "block":
+        time.sleep(float(value))  # noqa: ASYNC251  # a handler that is no good citizen
     elif order == "fail":
         raise RuntimeError("told to fail")
     elif order == "permanent":
         raise Permanent("told to fail for good")
     elif MOST_MS:
         await asyncio.sleep(random.random() * MOST_MS / 1000)
+
+
+async def wait_for_gate() -> None:
+    """Return when the test has opened the gate."""
+    while not GATE.exists():
+        await asyncio.sleep(0.02)
 
 
 async def one(event: UserRegistered, context: Context) -> None:
@@ -99,12 +115,15 @@ def create_app() -> DeliveryApp:
         return delivery_stats(made, rates)
 
     def is_ready() -> tuple[bool, str]:
-        return made.gate.open and made.has_assignment and not made.rebalancing, "told by Faust"
+        if not made.gate.open:
+            return False, "waiting for Kafka"
+        return made.has_assignment and not made.rebalancing, "as Faust says"
 
     made.on_webserver_init = lambda web: web.web_app.add_routes(status_routes(stats, is_ready))
     return made
 
 
 JOURNAL = Journal(os.environ["POD_JOURNAL"])
+GATE = Path(os.environ.get("POD_GATE", "gate"))
 MOST_MS = float(os.environ.get("POD_SLEEP_MS", "0"))
 app = create_app()

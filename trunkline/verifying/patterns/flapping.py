@@ -21,12 +21,11 @@ async def _play(stage: Stage) -> tuple[Counts, Counts]:
         TRUNKLINE_STATIC_MEMBERSHIP="true",
         TRUNKLINE_SESSION_TIMEOUT_S=str(_SESSION_TIMEOUT_S),
     )
-    steady, flapping = pods
     await stage.start(*pods)
     await stage.wait_shared(AUTH_REGISTERED, *pods)
     before = await stage.look(*pods)
     async with stage.publishing(AUTH_REGISTERED, registration) as sent:
-        away_s = [await _flap(stage, flapping) for _ in range(_FLAPS)]
+        away_s = [await _flap(stage, pods[1]) for _ in range(_FLAPS)]
 
     async def count() -> Counts:
         after = await stage.look(*pods)

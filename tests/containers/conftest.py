@@ -5,7 +5,9 @@ Without a Docker engine they are skipped with the reason; in CI (``CI=true``) th
 
 from __future__ import annotations
 
+import gc
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -43,19 +45,31 @@ def _need_image(name: str, how: str) -> None:
         client.close()
 
 
+def _engine_error() -> str:
+    """Return why no Docker engine answers; nothing when one does."""
+    with warnings.catch_warnings():
+        # docker-py leaves its socket open when it cannot connect.
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            client = docker.from_env(timeout=10)
+        except DockerException as error:
+            why = str(error)
+        else:
+            client.close()
+            return ""
+        gc.collect()
+        return why
+
+
 @pytest.fixture(scope="session")
 def engine() -> None:
     """Need a Docker engine that answers."""
-    try:
-        client = docker.from_env(timeout=10)
-        client.ping()
-    except DockerException as error:
+    why = _engine_error()
+    if why:
         _unavailable(
-            f"No Docker engine answers ({error}). Install and start one (Debian: "
+            f"No Docker engine answers ({why}). Install and start one (Debian: "
             "apt-get install docker.io, then dockerd), run scripts/images, and try again."
         )
-    else:
-        client.close()
 
 
 @pytest.fixture(scope="session")

@@ -47,11 +47,11 @@ class Contestant:
         self._out_of_order = 0
         settings = load_settings()
         self.app = DeliveryApp(job.group, settings, web_enabled=False)
-        handler: Handler = {"one": self.one, "batch": self.batch, "wait": self.wait}[job.kind]
+        handlers: dict[str, Handler] = {"one": self.one, "batch": self.batch, "wait": self.wait}
         subscription = Subscription(
             job.topic,
             UserRegistered,
-            handler,
+            handlers[job.kind],
             "batch" if job.kind == "batch" else "one",
             job.concurrency,
         )

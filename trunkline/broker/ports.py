@@ -76,8 +76,10 @@ def _is_free(port: int) -> bool:
 def _by_whom(port: int) -> str:
     try:
         for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
-            if listens and connection.pid:
+            listens = connection.status == psutil.CONN_LISTEN
+            # An address that is not bound is an empty tuple.
+            here = getattr(connection.laddr, "port", None) == port
+            if listens and here and connection.pid:
                 return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
     except psutil.Error:
         pass  # some systems tell this only to root; the port is what matters

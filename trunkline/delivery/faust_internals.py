@@ -72,22 +72,25 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return consumer
 
     async def fetch(
-        self, active: set[TP], timeout_s: float
+        self, active: set[TP], timeout_s: float, generation: int
     ) -> tuple[Mapping[TP, list[Any]], Mapping[TP, int]]:
         """Return fetched records by partition, and the position behind them.
+
+        Nothing is taken for another than this generation of the app's assignments.
 
         The position is read in the same step as the records, so that it never runs ahead of what
         was handed out; it also moves over transaction markers, which are no records.
         """
         result: tuple[Mapping[TP, list[Any]], Mapping[TP, int]] = await self.call_thread(
-            self._fetch, active, timeout_s
+            self._fetch, active, timeout_s, generation
         )
         return result
 
     async def _fetch(
-        self, active: set[TP], timeout_s: float
+        self, active: set[TP], timeout_s: float, generation: int
     ) -> tuple[Mapping[TP, list[Any]], Mapping[TP, int]]:
-        if not self.consumer.flow_active:
+        app = self.consumer.app
+        if not self.consumer.flow_active or generation != app.consumer_generation_id:
             return {}, {}
         consumer = self._ensure_consumer()
         fetcher = consumer._fetcher
@@ -99,7 +102,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 active, timeout=timeout_s, max_records=consumer._max_poll_records
             )
         if assignment is None or assignment is not self._assignment(consumer):
-            # A rebalance came in between: the new assignment starts from the committed offsets.
+            # It waited across a rebalance, so aiokafka took these from the new assignment, whose
+            # position Faust may have set already: without giving them back they would be skipped.
+            for tp, found in records.items():
+                fetcher.seek_to(tp, found[0].offset)
             return {}, {}
         states = {tp: assignment.state_value(tp) for tp in active}
         positions = {
@@ -200,7 +206,7 @@ class Consumer(driver.Consumer):
             return
         generation = self.app.consumer_generation_id
         timeout_s = _POLL_S if len(fetchable) == len(active) else _RECHECK_S
-        records, positions = await self._thread.fetch(fetchable, timeout_s)
+        records, positions = await self._thread.fetch(fetchable, timeout_s, generation)
         if self._is_stale(generation):
             # Dropped unhandled, so nothing of it is committed; the next assignment fetches it.
             return

@@ -89,6 +89,7 @@ class _QueueRunner(Runner):
         self._fed = asyncio.Event()
 
     def feed(self, records: Sequence[Any]) -> None:
+        """Line the records up in the order of their offsets."""
         self._queue.extend(records)
         self._fed.set()
         if not self._tasks and not self._stopping:
@@ -177,6 +178,7 @@ class KeyedRunner(Runner):
         return await super().drain(timeout_s)
 
     def feed(self, records: Sequence[Any]) -> None:
+        """Line the records up by key."""
         if self._stopping:
             return
         put = self._lanes.put

@@ -26,6 +26,7 @@ from tables.users import Users
 from trunkline import topology as names
 from trunkline.delivery.app import DeliveryApp
 from trunkline.delivery.handler import Handler, Subscription
+from trunkline.delivery.handover import failures_producer
 from trunkline.delivery.producer import RecordProducer
 from trunkline.delivery.receiver import BroadcastReceiver
 from trunkline.delivery.startstop import Part, StartStop
@@ -36,7 +37,7 @@ from trunkline.publishing.service import PublisherService
 from trunkline.settings import Settings, load_settings
 from trunkline.topics import check_service_topics
 from trunkline.topology import Service, Topology
-from trunkline.web.notifications import NotificationHub
+from trunkline.web.notifications import HubLimits, NotificationHub
 from trunkline.web.publish import publish_routes
 from trunkline.web.status import status_routes
 
@@ -143,12 +144,19 @@ class _Wiring:
             topic,
             self.settings.bootstrap_servers,
             group=group,
+            replay=self.settings.notification_replay,
             client_id=f"{self.settings.pod_name}.receiver",
             metadata_max_age_s=self.settings.metadata_max_age_s,
         )
 
     def _receive(self, tail: TopicTail) -> None:
-        hub = NotificationHub(is_ready=lambda: receiver.ready)
+        limits = HubLimits(
+            clients=self.settings.notification_clients,
+            queue=self.settings.notification_queue,
+            replay=self.settings.notification_replay,
+            heartbeat_s=self.settings.notification_heartbeat_s,
+        )
+        hub = NotificationHub(limits, is_ready=lambda: receiver.ready)
         receiver = BroadcastReceiver(tail, NotificationSent, hub.on_notification)
         self.app.before_consumer += [StartStop(hub), receiver]
         self.routes += hub.routes()
@@ -169,7 +177,7 @@ class _Wiring:
     def _subscribe(self, *subscriptions: Subscription) -> None:
         group = self.service.group
         assert group is not None
-        producer = self._producer("failures")
+        producer = failures_producer(self.settings)
         self.app.subscribe(subscriptions, producer, self.topology.failures_topic(group).name)
         rates = Rates(self.app)
         self.app.before_consumer.append(rates)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-
 import pytest
 
-from tests.support.journal import publish
-from tests.support.offsets import committed_offsets, end_offsets
+from tests.support.offsets import end_offsets, wait_all_committed
+from tests.support.rows import count_rows, publish_registrations
 from tests.support.waiting import eventually
 from tests.support.worker import workers
-from trunkline.delivery.producer import OutRecord
 from trunkline.topics import apply
 from trunkline.topology import AUTH_REGISTERED, Topology
 
@@ -31,23 +27,14 @@ async def test_rows_are_exact_when_a_pod_is_killed(kafka, namespace, tmp_path):
         for pod in pods:
             await pod.wait_ready()
         await eventually(lambda: _shared(pods), 30, "both pods to have partitions")
-        await publish(kafka, [_registration(topic, n) for n in range(EVENTS)])
+        await publish_registrations(kafka, topic, range(EVENTS))
         await eventually(lambda: _handled(pods[0], EVENTS / 10), 60, "work to be under way")
         pods[0].kill()
-        assert _rows(tmp_path) < EVENTS, "killed too late"
+        assert count_rows(tmp_path) < EVENTS, "killed too late"
+        await wait_all_committed(kafka, group, topic, 90)
         ends = await end_offsets(kafka, topic)
-
-        async def all_committed():
-            return await committed_offsets(kafka, group, topic) == ends
-
-        await eventually(all_committed, 90, "everything to be committed")
         assert sum(ends.values()) == EVENTS
-        assert _rows(tmp_path) == EVENTS
-
-
-def _registration(topic, number):
-    value = b'{"userId": "u-%d", "email": "u-%d@example.com"}' % (number, number)
-    return OutRecord(topic, value, key=b"u-%d" % number)
+        assert count_rows(tmp_path) == EVENTS
 
 
 async def _shared(pods):
@@ -56,8 +43,3 @@ async def _shared(pods):
 
 async def _handled(pod, count):
     return (await pod.stats()).get("handled", 0) > count
-
-
-def _rows(folder):
-    with closing(sqlite3.connect(folder / "data/db-server.sqlite")) as connection:
-        return connection.execute("select count(*) from registered_users").fetchone()[0]

@@ -188,7 +188,7 @@ async def test_relayed_twice_is_received_once(kafka, namespace):
     await create_topics(kafka, {source: 1, target: 1})
     await publish(kafka, source, ["0", "same", "same"])
     sources = await read_all(kafka, source)
-    contexts = [context_of(record) for record in sources]
+    contexts = [context_of(record, record.topic, record.partition) for record in sources]
     producer = RecordProducer(kafka.split(","), "test")
     await producer.start()
     relay = relay_notifications(producer, target)

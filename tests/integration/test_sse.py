@@ -58,7 +58,10 @@ async def test_a_relayed_notification_reaches_the_clients_of_every_pod(kafka, na
         for stream in streams:
             await stream.greeting()
         await publish(kafka, source, "hello")
-        contexts = [context_of(record) for record in await read_all(kafka, source)]
+        contexts = [
+            context_of(record, record.topic, record.partition)
+            for record in await read_all(kafka, source)
+        ]
         await relay_notifications(producer, fanout)([], contexts)
         assert [await stream.message() for stream in streams] == ["hello", "hello"]
     await producer.stop()

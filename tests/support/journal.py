@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 
 from aiokafka import ConsumerRecord
 
-from tests.support.kafka import create_topics, read_all
-from tests.support.offsets import committed_offsets, end_offsets
+from models import UserRegistered
+from tests.support.kafka import read_all
+from tests.support.offsets import committed_offsets, wait_all_committed
 from tests.support.pods import JOURNAL_GROUP
 from tests.support.waiting import eventually
 from tests.support.worker import Worker
 from trunkline.delivery.producer import OutRecord, RecordProducer
-from trunkline.topology import AUTH_REGISTERED, Topology
+from trunkline.topics import apply
+from trunkline.topology import AUTH_REGISTERED, Service, Topic, Topology
 
 APP = "tests.support.pods.journal"
 _SEND_AT_ONCE = 5_000
@@ -41,7 +43,7 @@ class JournalGroup:
     """A group of journal pods with topics of its own."""
 
     def __init__(self, servers: str, namespace: str, folder: Path) -> None:
-        topology = Topology(namespace)
+        topology = _topology(namespace, 1)
         self.servers = servers
         self.namespace = namespace
         self.folder = folder
@@ -53,8 +55,8 @@ class JournalGroup:
         self.gate = folder / "gate"
 
     async def create_topics(self, partitions: int = 3) -> None:
-        """Make the topic of the events and the one of the failures."""
-        await create_topics(self.servers, {self.topic: partitions, self.failures: 1})
+        """Make the topic of the events and the one of the failures, as the product would."""
+        await apply(self.servers.split(","), _topology(self.namespace, partitions))
 
     async def publish(self, orders: Iterable[tuple[str, str]], partition: int | None = None) -> int:
         """Publish events of (key, what the handler shall do); return how many."""
@@ -103,12 +105,7 @@ class JournalGroup:
 
     async def wait_committed(self, timeout_s: float = 20) -> None:
         """Wait until everything that stands in the topic is committed."""
-        ends = {p: end for p, end in (await end_offsets(self.servers, self.topic)).items() if end}
-
-        async def all_committed() -> bool:
-            return await self.committed() == ends
-
-        await eventually(all_committed, timeout_s, f"commits up to {ends}")
+        await wait_all_committed(self.servers, self.group, self.topic, timeout_s)
 
     async def failed(self) -> list[ConsumerRecord[Any, Any]]:
         """Return what stands in the failures topic."""
@@ -124,6 +121,11 @@ def journal_group(servers: str, namespace: str, folder: Path) -> Iterator[Journa
     finally:
         for pod in group.pods:
             pod.kill()
+
+
+def _topology(namespace: str, partitions: int) -> Topology:
+    service = Service("journal", "consumer", JOURNAL_GROUP, reads=(AUTH_REGISTERED,))
+    return Topology(namespace, (service,), (Topic(AUTH_REGISTERED, partitions, UserRegistered),))
 
 
 def event(key: str, order: str) -> bytes:

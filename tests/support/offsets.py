@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from tests.support.kafka import admin
+from tests.support.waiting import eventually
 
 
 async def committed_offsets(servers: str, group: str, topic: str) -> dict[int, int]:
     """Return the group's committed offset of each partition of a topic that has one."""
     async with admin(servers) as client:
-        found = await client.list_consumer_group_offsets(group)
-    return {
-        tp.partition: at.offset for tp, at in found.items() if tp.topic == topic and at.offset >= 0
-    }
+        return await _committed(client, group, topic)
+
+
+async def wait_all_committed(servers: str, group: str, topic: str, timeout_s: float = 20) -> None:
+    """Wait until the group has committed everything that stands in the topic now."""
+    ends = {p: end for p, end in (await end_offsets(servers, topic)).items() if end}
+    last: dict[int, int] = {}
+
+    async with admin(servers) as client:
+
+        async def all_committed() -> bool:
+            last.update(await _committed(client, group, topic))
+            return last == ends
+
+        try:
+            await eventually(all_committed, timeout_s)
+        except AssertionError:
+            raise AssertionError(
+                f"{group} had not committed all of {topic} in {timeout_s:g} s: it has {last}, and "
+                f"the ends are {ends}"
+            ) from None
 
 
 async def end_offsets(servers: str, topic: str) -> dict[int, int]:
@@ -23,3 +42,13 @@ async def end_offsets(servers: str, topic: str) -> dict[int, int]:
         partitions = consumer.partitions_for_topic(topic) or set()
         found = await consumer.end_offsets([TopicPartition(topic, p) for p in partitions])
     return {tp.partition: end for tp, end in found.items()}
+
+
+async def _committed(client, group, topic) -> dict[int, int]:
+    try:
+        found = await client.list_consumer_group_offsets(group)
+    except GroupCoordinatorNotAvailableError:  # nobody has used groups on this broker yet
+        return {}
+    return {
+        tp.partition: at.offset for tp, at in found.items() if tp.topic == topic and at.offset >= 0
+    }

@@ -35,8 +35,8 @@ class Sink:
         self.waiting = []
         self.acknowledge = acknowledge
 
-    def hand_over(self, record, failure, done):
-        self.failed.append((record.offset, failure))
+    def hand_over(self, context, failure, done):
+        self.failed.append((context.offset, failure))
         if self.acknowledge:
             done()
         else:
@@ -56,7 +56,7 @@ class Bench:
         self.counters = Counters()
         self.sink = sink or Sink()
         subscription = Subscription("t", UserRegistered, handler, **options)
-        chain = Chain(subscription, self.tracker, self.sink, self.counters)
+        chain = Chain(subscription, self.tracker, self.sink, self.counters, 0)
         self.runner = runner_for(subscription, chain, lambda: None)
 
     def feed(self, records):

@@ -179,7 +179,7 @@ class DeliveryApp(faust.App):
 
 
 class _NoSink:
-    def hand_over(self, record: Any, failure: Any, done: Callable[[], None]) -> None:
+    def hand_over(self, context: Any, failure: Any, done: Callable[[], None]) -> None:
         raise RuntimeError("An app without subscriptions has nothing to hand over")
 
 

@@ -16,7 +16,7 @@ class Batch:
 
     Attributes:
         tp: Topic and partition.
-        records: aiokafka's ``ConsumerRecord``.
+        records: As aiokafka reads them: ``offset``, ``timestamp``, ``key``, ``value``, ``headers``.
         tracker: The offsets of the assignment under which they were fetched; a batch of an older
             assignment has a closed one and must not be handled.
 

@@ -19,10 +19,10 @@ from trunkline.errors import InvalidEventError, Permanent
 
 
 class FailureSink(Protocol):
-    """Takes failed records and calls back when the broker has them."""
+    """Takes failed events and calls back when the broker has them."""
 
-    def hand_over(self, record: Any, failure: Failure, done: Callable[[], None]) -> None:
-        """Forward a failed record; call ``done`` once the broker acknowledged it."""
+    def hand_over(self, context: Context, failure: Failure, done: Callable[[], None]) -> None:
+        """Forward a failed event; call ``done`` once the broker acknowledged it."""
 
 
 class Counters:
@@ -43,13 +43,18 @@ class Counters:
 
 
 class Chain:
-    """Take records of one partition, one at a time or in batches, to their end."""
+    """Take records of one partition, one at a time or in batches, to their end.
+
+    A record is whatever has ``offset``, ``timestamp`` (ms), ``key``, ``value`` and ``headers``.
+    """
 
     __slots__ = (
         "_counters",
         "_decode",
         "_handle",
+        "_partition",
         "_sink",
+        "_topic",
         "_wants_context",
         "handing_over",
         "tracker",
@@ -61,8 +66,11 @@ class Chain:
         tracker: OffsetTracker,
         sink: FailureSink,
         counters: Counters,
+        partition: int,
     ) -> None:
         self.tracker = tracker
+        self._topic = subscription.topic
+        self._partition = partition
         self._handle = subscription.handler
         self._wants_context = subscription.wants_context
         self._decode = decoder_for(subscription.model)
@@ -90,7 +98,7 @@ class Chain:
                 continue
             try:
                 if wants_context:
-                    await handle(event, context_of(record))
+                    await handle(event, self._context(record))
                 else:
                     await handle(event)
             except Exception as error:
@@ -136,7 +144,7 @@ class Chain:
     async def _call_batch(self, good: Sequence[tuple[Any, Any]]) -> None:
         events = [event for _, event in good]
         if self._wants_context:
-            await self._handle(events, [context_of(record) for record, _ in good])
+            await self._handle(events, [self._context(record) for record, _ in good])
         else:
             await self._handle(events)
 
@@ -168,7 +176,11 @@ class Chain:
 
     def _hand_over(self, record: Any, failure: Failure) -> None:
         self.handing_over += 1
-        self._sink.hand_over(record, failure, lambda: self._handed_over(record.offset))
+        offset = record.offset
+        self._sink.hand_over(self._context(record), failure, lambda: self._handed_over(offset))
+
+    def _context(self, record: Any) -> Context:
+        return context_of(record, self._topic, self._partition)
 
     def _handed_over(self, offset: int) -> None:
         self.handing_over -= 1
@@ -176,16 +188,16 @@ class Chain:
         self.tracker.finish(offset)
 
 
-def context_of(record: Any) -> Context:
+def context_of(record: Any, topic: str, partition: int) -> Context:
     """Return where a fetched record came from."""
     return Context(
-        record.topic,
-        record.partition,
+        topic,
+        partition,
         record.offset,
         record.timestamp,
         record.key,
         record.value,
-        record.headers,
+        tuple(record.headers),
     )
 
 

@@ -58,7 +58,9 @@ class Dispatcher:
     def _assign(self, batch: Batch) -> _Assigned:
         topic = batch.tp.topic
         subscription = self._by_topic[topic]
-        chain = Chain(subscription, batch.tracker, self.sink, self.counters[topic])
+        chain = Chain(
+            subscription, batch.tracker, self.sink, self.counters[topic], batch.tp.partition
+        )
         tp = batch.tp
         runner = runner_for(
             subscription, chain, lambda: self.set_current_event(self._assigned[tp].event)

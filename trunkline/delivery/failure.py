@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 import traceback
 from dataclasses import dataclass
-from typing import Any
 
-from trunkline.delivery.handler import Headers
+from trunkline.delivery.handler import Context, Headers
+from trunkline.delivery.producer_call import OutRecord
 from trunkline.errors import InvalidEventError
 
 #: Longest message and stack trace that go into headers, in bytes: the failed record itself must
 #: still fit into one Kafka record beside them.
 MAX_MESSAGE_BYTES = 2_000
 MAX_STACKTRACE_BYTES = 16_000
+MAX_KEPT_KEY_BYTES = 1_024
 
 #: Kafka's own names for dead letters (KIP-1034).
 EXCEPTION = "__streams.errors.exception"
@@ -28,6 +29,9 @@ KIND = "trunkline.failure"
 ATTEMPTS = "trunkline.attempts"
 TIMESTAMP_MS = "trunkline.timestamp-ms"
 FIRST_FAILED_AT_MS = "trunkline.first-failed-at-ms"
+#: Bytes of an event that was too large to be handed over: its value, and a key over 1 KiB, are left
+#: out. It still stands at its origin.
+LEFT_OUT_BYTES = "trunkline.left-out-bytes"
 
 _OURS = ("__streams.errors.", "trunkline.")
 
@@ -64,11 +68,11 @@ class Failure:
         )
 
 
-def failure_headers(record: Any, failure: Failure, group: str, attempts: int = 1) -> Headers:
+def failure_headers(context: Context, failure: Failure, group: str, attempts: int = 1) -> Headers:
     """Return the headers of a handed-over record: the original ones, then origin and error.
 
     Args:
-        record: The record as it was fetched (topic, partition, offset, timestamp, headers).
+        context: The record as it was fetched.
         failure: Why it failed.
         group: The consuming group that failed it.
         attempts: How many attempts there were.
@@ -78,17 +82,29 @@ def failure_headers(record: Any, failure: Failure, group: str, attempts: int = 1
         (EXCEPTION, failure.exception),
         (MESSAGE, failure.message),
         (STACKTRACE, failure.stacktrace),
-        (TOPIC, record.topic),
-        (PARTITION, str(record.partition)),
-        (OFFSET, str(record.offset)),
+        (TOPIC, context.topic),
+        (PARTITION, str(context.partition)),
+        (OFFSET, str(context.offset)),
         (GROUP, group),
         (KIND, failure.kind),
         (ATTEMPTS, str(attempts)),
-        (TIMESTAMP_MS, str(record.timestamp)),
+        (TIMESTAMP_MS, str(context.timestamp_ms)),
         (FIRST_FAILED_AT_MS, str(failure.at_ms)),
     )
-    kept = [header for header in record.headers or () if not header[0].startswith(_OURS)]
+    kept = [header for header in context.headers if not header[0].startswith(_OURS)]
     return [*kept, *((name, value.encode(errors="replace")) for name, value in ours)]
+
+
+def without_payload(record: OutRecord) -> OutRecord:
+    """Return a failure record without the event, for one that is larger than any topic of ours.
+
+    Compression on the way in can hide any size: what the source topic takes may be too large here.
+    """
+    key = record.key if len(record.key or b"") <= MAX_KEPT_KEY_BYTES else None
+    left_out = len(record.value or b"") + len(record.key or b"") - len(key or b"")
+    headers = [header for header in record.headers if header[0].startswith(_OURS)]
+    headers.append((LEFT_OUT_BYTES, str(left_out).encode()))
+    return record._replace(key=key, value=None, headers=headers)
 
 
 def _text_of(error: BaseException) -> str:

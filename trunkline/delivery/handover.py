@@ -6,11 +6,24 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import Any
 
-from trunkline.delivery.failure import Failure, failure_headers
-from trunkline.delivery.producer import OutRecord, RecordProducer
-from trunkline.errors import PublishError
+from trunkline.delivery.failure import (
+    OFFSET,
+    PARTITION,
+    TOPIC,
+    Failure,
+    failure_headers,
+    without_payload,
+)
+from trunkline.delivery.handler import Context
+from trunkline.delivery.producer import (
+    NotAcknowledgedError,
+    OutRecord,
+    RecordProducer,
+    RecordTooLargeError,
+)
+from trunkline.settings import Settings
+from trunkline.topology import FAILURE_HEADERS_BYTES, MAX_MESSAGE_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -46,23 +59,23 @@ class Handover:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    def hand_over(self, record: Any, failure: Failure, done: Callable[[], None]) -> None:
-        """Forward a failed record; call ``done`` once the broker acknowledged it."""
+    def hand_over(self, context: Context, failure: Failure, done: Callable[[], None]) -> None:
+        """Forward a failed event; call ``done`` once the broker acknowledged it."""
         logger.warning(
             "%s: %s[%s]@%s goes to %s: %s: %s",
             failure.kind,
-            record.topic,
-            record.partition,
-            record.offset,
+            context.topic,
+            context.partition,
+            context.offset,
             self._topic,
             failure.exception,
             failure.message,
         )
         out = OutRecord(
             self._topic,
-            record.value,
-            key=record.key,
-            headers=failure_headers(record, failure, self._group),
+            context.value,
+            key=context.key,
+            headers=failure_headers(context, failure, self._group),
         )
         self._waiting.put_nowait((out, done))
 
@@ -77,18 +90,55 @@ class Handover:
 
     async def _send(self, records: list[OutRecord]) -> None:
         pause_s = _FIRST_PAUSE_S
-        while True:
+        while records:
             try:
                 await self._producer.send_many(records)
-            except PublishError as error:
-                logger.error(  # noqa: TRY400  # the broker is away: its traceback tells nothing
-                    "Could not hand over %s failed event(s) to %s, trying again in %.1f s: %s",
-                    len(records),
-                    self._topic,
-                    pause_s,
-                    error,
-                )
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            except RecordTooLargeError as error:
+                records[error.index] = self._left_out(records[error.index], error)
+            except NotAcknowledgedError as error:
+                records = _unacknowledged(records, error)
+                pause_s = await self._pause(len(records), pause_s, str(error))
+            except Exception as error:
+                # Whatever it is, these events must not be taken for handed over.
+                pause_s = await self._pause(len(records), pause_s, f"{error!r}")
             else:
                 return
+
+    async def _pause(self, waiting: int, pause_s: float, reason: str) -> float:
+        logger.error(
+            "Could not hand over %s failed event(s) to %s, trying again in %.1f s: %s",
+            waiting,
+            self._topic,
+            pause_s,
+            reason,
+        )
+        await asyncio.sleep(pause_s)
+        return min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    def _left_out(self, record: OutRecord, error: RecordTooLargeError) -> OutRecord:
+        headers = dict(record.headers)
+        logger.error(
+            "The event at %s[%s]@%s is too large to be handed over (%s bytes, %s are allowed): %s "
+            "gets its origin and error only. Read it from its topic before its retention ends.",
+            *((headers[name] or b"").decode() for name in (TOPIC, PARTITION, OFFSET)),
+            error.size_bytes,
+            error.limit_bytes,
+            self._topic,
+        )
+        return without_payload(record)
+
+
+def failures_producer(settings: Settings) -> RecordProducer:
+    """Return a producer for a failures topic: it takes all that a source topic may hold."""
+    return RecordProducer(
+        settings.bootstrap_servers,
+        f"{settings.pod_name}.failures",
+        max_request_bytes=MAX_MESSAGE_BYTES + FAILURE_HEADERS_BYTES,
+        metadata_max_age_s=settings.metadata_max_age_s,
+    )
+
+
+def _unacknowledged(records: list[OutRecord], error: NotAcknowledgedError) -> list[OutRecord]:
+    if not error.results:
+        return records
+    return [record for record, at in zip(records, error.results, strict=True) if at is None]

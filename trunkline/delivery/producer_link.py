@@ -173,8 +173,10 @@ async def _kill(producer: Any) -> None:
     producer._closed = True  # else its __del__ warns
     client, sender = producer.client, producer._sender
     _end_batches(producer._message_accumulator)
-    # The sender's own tasks reconnect and wait for metadata: from here on both fail at once.
+    # The sender's tasks reconnect, wait for metadata and look for a coordinator, for ever: from
+    # here on all of that fails at once.
     client._get_conn = _refuse
+    client.coordinator_lookup = _no_coordinator
     client.force_metadata_update = _no_update
     if client._md_update_fut is not None and not client._md_update_fut.done():
         client._md_update_fut.set_result(False)
@@ -184,6 +186,7 @@ async def _kill(producer: Any) -> None:
             await client.close()
     task = sender.sender_task
     if task is not None:
+        task.remove_done_callback(sender._fail_all)  # it fails itself without a transaction
         task.cancel()
         await asyncio.wait([task], timeout=_KILL_TIMEOUT_S)
         if task.done() and not task.cancelled():
@@ -217,6 +220,10 @@ def _end(batch: Any, error: KafkaError) -> None:
 
 async def _refuse(*args: object, **kwargs: object) -> None:
     """Stand in for a client's ``_get_conn``: no node is ready any more."""
+
+
+async def _no_coordinator(*args: object) -> None:
+    raise ProducerClosed
 
 
 def _no_update() -> asyncio.Future[bool]:

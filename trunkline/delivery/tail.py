@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
+from trunkline.delivery.tail_client import end_client, start_client
 from trunkline.errors import BrokerError
 from trunkline.topics.connecting import quiet_aiokafka
 
@@ -24,14 +24,7 @@ from trunkline.topics.connecting import quiet_aiokafka
 #: long may have lost its brokers' addresses, so it is made anew from the bootstrap servers.
 _SILENCE_S = 5.0
 _ASK_TIMEOUT_S = 10.0
-_CLOSE_TIMEOUT_S = 1.0
 _POLL_MS = 250
-_COORDINATOR_TASKS = (
-    "_commit_refresh_task",
-    "_coordination_task",
-    "_heartbeat_task",
-    "_reset_committed_task",
-)
 #: Few, so that others get their turn between two polls when there is much to read.
 _POLL_RECORDS = 200
 #: Larger than the largest record, lest one of those comes alone.
@@ -121,15 +114,15 @@ class TopicTail:
         consumer = AIOKafkaConsumer(**self._options)
         try:
             with quiet_aiokafka():
-                await _start_client(consumer)
+                await start_client(consumer)
                 async with asyncio.timeout(_ASK_TIMEOUT_S):
                     is_there = await self._find(consumer)
         except BaseException:
-            await _close(consumer)
+            await end_client(consumer)
             raise
         if not is_there:
             self._was_absent = True
-            await _close(consumer)
+            await end_client(consumer)
             return False
         self._last_answer = (0, time.monotonic())
         self._assign(consumer, self._partitions(consumer))
@@ -140,7 +133,7 @@ class TopicTail:
         """Let go of the client, within about a second; the positions stay."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await _close(consumer)
+            await end_client(consumer)
 
     async def poll(self) -> list[Any]:
         """Return the next records, none after a quarter of a second without any.
@@ -267,41 +260,3 @@ class TopicTail:
             self._last_answer = (stamp, time.monotonic())
         elif time.monotonic() - self._last_answer[1] > patience_s:
             raise BrokerError(f"Kafka has not answered for {patience_s:g} s")
-
-
-async def _start_client(consumer: Any) -> None:
-    """Start a client; it gives up by itself, and leaks a connection when it is cancelled."""
-    starting = asyncio.create_task(consumer.start())
-    try:
-        await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        await asyncio.wait({starting}, timeout=_CLOSE_TIMEOUT_S)
-        starting.cancel()
-        await asyncio.wait({starting})
-        raise
-
-
-async def _close(consumer: Any) -> None:
-    """End a client at once, whether its broker answers or not.
-
-    There is no goodbye to say (no membership, no commit of its own), and its own ``stop`` waits for
-    tasks that go on asking an absent broker for as long as the process lives.
-    """
-    consumer._closed = True
-    client, fetcher, coordinator = consumer._client, consumer._fetcher, consumer._coordinator
-    client._get_conn = _refuse  # nothing reconnects from here on
-    tasks: set[Any] = set(getattr(fetcher, "_pending_tasks", ()))
-    tasks.add(getattr(fetcher, "_fetch_task", None))
-    tasks.update(getattr(coordinator, name, None) for name in _COORDINATOR_TASKS)
-    tasks.discard(None)
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=_CLOSE_TIMEOUT_S)
-    with contextlib.suppress(TimeoutError, KafkaError):
-        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-            await client.close()
-
-
-async def _refuse(*args: object, **kwargs: object) -> None:
-    """Stand in for a client's ``_get_conn``: no node is ready any more."""

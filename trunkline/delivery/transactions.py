@@ -189,6 +189,7 @@ class TransactionalProducer:
                     await self._publish(group)
                 finally:
                     for post in group:
+                        post.fail("the publisher was stopped")  # unless it has its outcome
                         self._posts.remove(post)
 
     def _next_group(self) -> list[_Post]:
@@ -232,7 +233,8 @@ class TransactionalProducer:
                 results = await write_in_order(link, self._partitioner, records)
         except TimeoutError:
             raise _LateError(f"no acknowledgement within {self._timeout_s:g} s") from None
-        except (KafkaError, PublishError) as error:
+        except (KafkaError, PublishError, AssertionError) as error:
+            # AssertionError: aiokafka's way of saying that the producer broke while it was idle.
             raise _RefusedError(explain(error)) from error
         if await self._commit(link, posts):
             for post in posts:
@@ -247,7 +249,7 @@ class TransactionalProducer:
         except ProducerFenced:
             # The broker was away for longer than the transaction timeout, and rolled it back.
             raise _LateError("Kafka rolled it back, because it took too long") from None
-        except (TimeoutError, KafkaError) as error:
+        except (TimeoutError, KafkaError, AssertionError) as error:
             await self._drop_link()
             reason = (
                 f"the commit was not answered ({explain(error)}): all of it or nothing is there"

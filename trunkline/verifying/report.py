@@ -44,7 +44,8 @@ def _lines(counts: Counts | str, prefix: str = "") -> dict[str, str]:
         return {"": counts}
     lines: dict[str, str] = {}
     for name, value in counts.items():
-        path = f"{prefix}{name}".replace("_", " ")
+        # A name with a space is no name of ours, but of what was counted.
+        path = prefix + (name if " " in name else name.replace("_", " "))
         if isinstance(value, Mapping):
             lines |= _lines(dict(value), f"{path}: ")
         else:

@@ -49,6 +49,7 @@ class Stage:
         services: Sequence[str],
         *,
         keep: bool = False,
+        settle_timeout_s: float = SETTLE_TIMEOUT_S,
     ) -> None:
         """Describe a stage; nothing is made.
 
@@ -58,12 +59,14 @@ class Stage:
             directory: Folder of its pods' logs and data.
             services: Those that take part.
             keep: Whether its topics stay afterwards.
+            settle_timeout_s: How long a count may take to become what is expected.
 
         """
         self.topology = _topology_of(namespace, services)
         self.servers = [server.strip() for server in servers.split(",")]
         self._directory = directory
         self._keep = keep
+        self._settle_timeout_s = settle_timeout_s
         self._pods: list[WorkerProcess] = []
         self._stack = AsyncExitStack()
         self.observer = Observer(self.servers)
@@ -200,15 +203,21 @@ class Stage:
         return {**self.database("db-server").users(), "committed": committed}
 
     async def settle(
-        self, expected: dict[str, Any], count: Count, timeout_s: float = SETTLE_TIMEOUT_S
+        self, expected: dict[str, Any], count: Count, timeout_s: float | None = None
     ) -> dict[str, Any]:
         """Count until it is as expected; return the last count, whatever it is.
+
+        Args:
+            expected: What it should become.
+            count: Counts once.
+            timeout_s: When to give up; None is the stage's own limit.
 
         Raises:
             WorkerError, KafkaError: The last attempt to count failed.
 
         """
-        deadline = time.monotonic() + timeout_s
+        limit_s = self._settle_timeout_s if timeout_s is None else timeout_s
+        deadline = time.monotonic() + limit_s
         while True:
             try:
                 counted = await count()

@@ -14,8 +14,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import importlib.util
-import os
 import signal
 import subprocess
 import sys
@@ -30,7 +28,8 @@ import aiohttp
 import msgspec
 
 from trunkline.broker.ports import HOST, find_free_port
-from trunkline.errors import ConfigurationError, TrunklineError
+from trunkline.errors import TrunklineError
+from trunkline.verifying.environment import inherited_environment, project_root
 
 #: A worker takes 3 to 5 s to start on a free core; many of them start at once here.
 READY_TIMEOUT_S = 60.0
@@ -39,9 +38,6 @@ STOP_TIMEOUT_S = 15.0
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=5)
 _POLL_S = 0.1
 _LOG_LINES = 15
-#: What a shell may have set for other workers; these decide for themselves.
-_FOREIGN = ("DATABASE_URL", "HONCHO_PROCESS_NAME", "POD_NAME", "PORT", "PYTHONDONTWRITEBYTECODE")
-
 _started: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
 
 
@@ -152,7 +148,7 @@ class WorkerProcess:
             self._process = subprocess.Popen(
                 command,
                 cwd=project_root(),
-                env={**_inherited(), **self._env},
+                env={**inherited_environment(), **self._env},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -282,33 +278,6 @@ class WorkerProcess:
         return f"Worker {self.pod} {problem}. The end of its log, {self.log_file}:\n" + (
             self.log_tail() or "(empty)"
         )
-
-
-def project_root() -> Path:
-    """Return the folder of ``app.py``, where ``faust -A app worker`` works.
-
-    Raises:
-        ConfigurationError: There is no module ``app``.
-
-    """
-    spec = importlib.util.find_spec("app")
-    if spec is None or spec.origin is None:
-        raise ConfigurationError(
-            "There is no module 'app', which workers are made of. Install the project "
-            "(scripts/install), or run this in the folder of app.py."
-        )
-    return Path(spec.origin).parent
-
-
-def _inherited() -> dict[str, str]:
-    """Return our environment without what was set for other workers."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name not in _FOREIGN
-        # How Kafka is reached is the same for all.
-        and (not name.startswith("TRUNKLINE_") or name.startswith("TRUNKLINE_KAFKA_"))
-    }
 
 
 @atexit.register

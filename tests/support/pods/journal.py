@@ -4,9 +4,9 @@
 
 It reads ``auth.registered``. What stands before the ``@`` of an event's email tells the handler:
 ``ok``, ``sleep-1.5`` (seconds), ``gate`` (wait until the file POD_GATE is there), ``deaf`` (the
-same, and ignore cancellation), ``block`` (stop the whole loop), ``fail`` or ``permanent``. Each line of the journal is
-``<what> <monotonic seconds> <partition> <offset> <key>``, where *what* is ``start``, ``end``,
-``failed`` or ``cancelled``; a line that is written survives ``kill -9``.
+same, and ignore cancellation), ``block-1.5`` (stop the whole loop), ``fail`` or ``permanent``.
+Each line of the journal is ``<what> <monotonic seconds> <partition> <offset> <key>``, where *what*
+is ``start``, ``end``, ``failed`` or ``cancelled``; a line that is written survives ``kill -9``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from models import UserRegistered
 from tests.support.pods import JOURNAL_GROUP
 from trunkline.delivery.app import DeliveryApp
 from trunkline.delivery.handler import Context, Subscription
-from trunkline.delivery.producer import RecordProducer
+from trunkline.delivery.handover import failures_producer
 from trunkline.delivery.stats import Rates, delivery_stats
 from trunkline.errors import Permanent
 from trunkline.settings import load_settings
@@ -39,7 +39,7 @@ class Journal:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def write(self, what: str, context: Context) -> None:
-        key = (context.key or b"-").decode(errors="replace")
+        key = ascii((context.key or b"-").decode(errors="replace"))[1:-1]
         line = f"{what} {time.monotonic():.4f} {context.partition} {context.offset} {key}\n"
         os.write(self._file, line.encode())
 
@@ -52,7 +52,7 @@ async def obey(event: UserRegistered) -> None:
     elif order == "gate":
         await wait_for_gate()
     elif order == "deaf":
-        while not GATE.exists():
+        while not gate_is_open():
             with contextlib.suppress(asyncio.CancelledError):
                 await wait_for_gate()
     elif order == "block":
@@ -65,9 +65,14 @@ async def obey(event: UserRegistered) -> None:
         await asyncio.sleep(random.random() * MOST_MS / 1000)
 
 
+def gate_is_open() -> bool:
+    """Tell whether the test has opened the gate."""
+    return GATE.exists()
+
+
 async def wait_for_gate() -> None:
     """Return when the test has opened the gate."""
-    while not GATE.exists():
+    while not gate_is_open():
         await asyncio.sleep(0.02)
 
 
@@ -106,7 +111,7 @@ def create_app() -> DeliveryApp:
         subscription = Subscription(topic, UserRegistered, batch, "batch", max_batch=50)
     else:
         subscription = Subscription(topic, UserRegistered, one, concurrency=concurrency)
-    producer = RecordProducer(settings.bootstrap_servers, f"{settings.pod_name}.failures")
+    producer = failures_producer(settings)
     made.subscribe([subscription], producer, topology.failures_topic(made.conf.id).name)
     rates = Rates(made)
     made.before_consumer.append(rates)

@@ -21,12 +21,15 @@ async def _play(stage: Stage) -> tuple[Counts, Counts]:
     before = stage.topology.topic(AUTH_REGISTERED).partitions
 
     async with stage.publishing(AUTH_REGISTERED, registration) as sent:
+
+        async def in_use() -> Counts:
+            consumed = sum(len(pod.has(AUTH_REGISTERED)) for pod in await stage.look(*pods))
+            return {"published_to": len({p.partition for p in sent}), "consumed": consumed}
+
+        await stage.settle({"published_to": before, "consumed": before}, in_use)
         await apply(stage.servers, _grown(stage.topology), grow=True)
-
-        async def used() -> Counts:
-            return {"used": len({place.partition for place in sent})}
-
-        await stage.settle({"used": _PARTITIONS}, used)
+        # Publishing goes on while the group notices and rebalances.
+        await stage.settle({"published_to": _PARTITIONS, "consumed": _PARTITIONS}, in_use)
 
     async def count() -> Counts:
         seen = await stage.look(*pods)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from trunkline.topology import NOTIFICATION_SENT
+from trunkline.topology import NOTIFICATION_FANOUT, NOTIFICATION_SENT
 from trunkline.verifying.clients import listening
 from trunkline.verifying.outcome import Counts, Pattern
 from trunkline.verifying.patterns.events import notifications
@@ -17,7 +18,10 @@ _EACH = 50
 
 
 async def _fanout(stage: Stage) -> tuple[Counts, Counts]:
-    return await _play(stage, "fanout")
+    expected, counted = await _play(stage, "fanout")
+    relayed = await stage.observer.read_all(stage.topology.topic(NOTIFICATION_FANOUT).name)
+    sent = len(_USERS) * _EACH
+    return {**expected, "relayed": sent}, {**counted, "relayed": len(relayed)}
 
 
 async def _direct(stage: Stage) -> tuple[Counts, Counts]:
@@ -38,22 +42,22 @@ async def _play(stage: Stage, solution: str) -> tuple[Counts, Counts]:
             await stage.publish(NOTIFICATION_SENT, notifications(user, _EACH))
 
         async def count() -> Counts:
-            return {
-                pod: {user: _tally(messages, user) for user, messages in of_users.items()}
-                for pod, of_users in heard.items()
-            }
+            return {pod: _tally(of_users) for pod, of_users in heard.items()}
 
-        full = {"heard": _EACH, "in_order": True, "of_others": 0}
-        expected = {pod.pod: dict.fromkeys(_USERS, full) for pod in pods}
+        expected = {
+            pod.pod: {**dict.fromkeys(_USERS, _EACH), "in_order": True, "of_other_users": 0}
+            for pod in pods
+        }
         return expected, await stage.settle(expected, count)
 
 
-def _tally(messages: list[dict[str, Any]], user: str) -> Counts:
-    texts = [message["message"] for message in messages]
+def _tally(heard: Mapping[str, Sequence[Mapping[str, Any]]]) -> Counts:
+    """Count what the clients of one pod heard, by their users."""
+    in_order = [str(number) for number in range(_EACH)]
     return {
-        "heard": len(texts),
-        "in_order": texts == [str(number) for number in range(_EACH)],
-        "of_others": sum(message["userId"] != user for message in messages),
+        **{user: len(messages) for user, messages in heard.items()},
+        "in_order": all([m["message"] for m in found] == in_order for found in heard.values()),
+        "of_other_users": sum(m["userId"] != user for user, found in heard.items() for m in found),
     }
 
 

@@ -25,7 +25,20 @@ from trunkline.verifying.runner import run_patterns
 _PIPE_WIDTH = 160
 
 
-@click.command()
+def _help() -> str:
+    patterns = "\n".join(f"{one.name}: {one.promise}" for one in PATTERNS)
+    return f"""Run every pattern of the seed with real worker processes, and count.
+
+Each pattern has topics, groups and databases of its own, on the cluster of KAFKA_BOOTSTRAP_SERVERS
+or else on the embedded Kafka, which is started when it does not run.
+
+Exit status 1 when anything was counted other than expected.
+
+\b
+{patterns}"""
+
+
+@click.command(help=_help())
 @click.option(
     "--pattern",
     "names",
@@ -37,17 +50,7 @@ _PIPE_WIDTH = 160
 @click.option("--keep", is_flag=True, help="Leave topics, logs and data for a closer look.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(names: tuple[str, ...], keep: bool, as_json: bool) -> None:
-    r"""Run every pattern of the seed with real worker processes, and count.
-
-    Each pattern has topics, groups and databases of its own, on the cluster of
-    KAFKA_BOOTSTRAP_SERVERS or else on the embedded Kafka, which is started when it does not run.
-
-    \b
-    Patterns:
-    {patterns}
-
-    Exit status 1 when anything was counted other than expected.
-    """
+    """Check the chosen patterns, print what was counted, and exit."""
     chosen = [pattern for pattern in PATTERNS if not names or pattern.name in names]
     folder = Path(tempfile.mkdtemp(prefix="trunkline-verify-"))
     outcomes: list[Outcome] = []
@@ -59,11 +62,6 @@ def verify(names: tuple[str, ...], keep: bool, as_json: bool) -> None:
     _show(outcomes, as_json=as_json)
     if not all(outcome.ok for outcome in outcomes):
         sys.exit(1)
-
-
-verify.help = (verify.help or "").replace(
-    "{patterns}", "\n".join(f"  {one.name:31}{one.promise}" for one in PATTERNS)
-)
 
 
 async def _run(

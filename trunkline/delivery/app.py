@@ -24,6 +24,7 @@ from trunkline.delivery.faust_internals import (
 from trunkline.delivery.gate import BrokerGate
 from trunkline.delivery.handler import Subscription
 from trunkline.delivery.handover import Handover
+from trunkline.delivery.logs import make_readable
 from trunkline.delivery.producer import RecordProducer
 from trunkline.delivery.startstop import StartStop
 from trunkline.settings import Settings
@@ -57,9 +58,7 @@ class DeliveryWorker(faust.Worker):
     def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
         """Keep the libraries' chatter for ``-l debug``: ``-l info`` is what an operator reads."""
         super().on_setup_root_logger(logger, level)
-        if level >= logging.INFO:
-            for name in ("faust", "mode", "aiokafka"):
-                logging.getLogger(name).setLevel(max(level, logging.WARNING))
+        make_readable(logging.getLogger(), level)
 
     async def on_startup_finished(self) -> None:
         """Say that the worker is ready, and where it serves."""

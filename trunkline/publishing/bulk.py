@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -108,9 +109,10 @@ class BulkPublisher:
         """Publish until the end of the events, the first failure, or a stop."""
         self._begun = time.monotonic()
         try:
-            while self._goes_on and (chunk := await self._next(chunks)) is not None:
-                for part in self._slices(chunk):
-                    await self._publish(part)
+            async with contextlib.aclosing(chunks):
+                while self._goes_on and (chunk := await self._next(chunks)) is not None:
+                    for part in self._slices(chunk):
+                        await self._publish(part)
         except RejectedEventError as error:
             self._end_at(error.line or (error.index or 0) + 1)
             self.outcome.invalid.append(error)
@@ -142,6 +144,7 @@ class BulkPublisher:
         finally:
             stop.cancel()
             coming.cancel()
+            await asyncio.wait({coming})  # else the chunks could not be closed
 
     def _slices(self, chunk: list[RawEvent]) -> list[list[RawEvent]]:
         wanted = [raw for raw in chunk if _number(raw) >= self._from_line]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from itertools import islice
 from typing import IO
 
 from trunkline.publishing.bodies import RawEvent, parse_body, split_lines
 from trunkline.publishing.errors import RejectedEventError
 
-Chunks = AsyncIterator[list[RawEvent]]
+Chunks = AsyncGenerator[list[RawEvent], None]
 
+_BOM = b"\xef\xbb\xbf"
+_BLANK = b" \t\r\n"
 _BLOCK_BYTES = 256 * 1024
 _BLOCKS_AHEAD = 4
 _CHUNK = 2000
@@ -38,54 +40,72 @@ async def feed_stream(stream: IO[bytes], max_line_bytes: int) -> Chunks:
         RejectedEventError: A line is longer, or the array is no JSON.
 
     """
-    blocks = _read_ahead(stream)
-    rest = await anext(blocks, b"")
-    while rest.isspace():
-        block = await anext(blocks, b"")
-        if not block:
-            return
-        rest += block
-    if rest.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
-        yield parse_body(rest + b"".join([block async for block in blocks]))
-        return
-    rest = rest.removeprefix(b"\xef\xbb\xbf")
+    async with contextlib.aclosing(_read_ahead(stream)) as blocks:
+        start = await _first_text(blocks)
+        if start.startswith(b"["):
+            yield parse_body(start + b"".join([block async for block in blocks]))
+        else:
+            async for chunk in _lines(start, blocks, max_line_bytes):
+                yield chunk
+
+
+async def _first_text(blocks: AsyncIterator[bytes]) -> bytes:
+    """Return the start of the input, from its first character that is no white space.
+
+    Leading line breaks are kept where NDJSON follows: its lines are counted.
+    """
+    start = (await anext(blocks, b"")).removeprefix(_BOM)
+    while not start.strip(_BLANK) and (block := await anext(blocks, b"")):
+        start += block
+    text = start.lstrip(_BLANK)
+    return text if text.startswith(b"[") else start
+
+
+async def _lines(rest: bytes, blocks: AsyncIterator[bytes], max_line_bytes: int) -> Chunks:
     line = 1
-    while True:
+    ended = False
+    while not ended:
         whole, newline, rest = rest.rpartition(b"\n")
         if newline:
-            chunk = list(split_lines(whole, line))
-            line += whole.count(b"\n") + 1
-            if chunk:
+            if chunk := list(split_lines(whole, line)):
                 yield chunk
+            line += whole.count(b"\n") + 1
         if len(rest) > max_line_bytes:
             raise RejectedEventError(f"longer than {max_line_bytes} bytes", line=line)
         block = await anext(blocks, b"")
-        if not block:
-            break
+        ended = not block
         rest += block
     if last := list(split_lines(rest, line)):
         yield last
 
 
-async def _read_ahead(stream: IO[bytes]) -> AsyncIterator[bytes]:
+async def _read_ahead(stream: IO[bytes]) -> AsyncGenerator[bytes, None]:
     """Read in a thread: a pipe that stays silent must not block the loop, nor the end."""
     loop = asyncio.get_running_loop()
-    blocks: asyncio.Queue[bytes | Exception] = asyncio.Queue(_BLOCKS_AHEAD)
-
-    def put(item: bytes | Exception) -> None:
-        asyncio.run_coroutine_threadsafe(blocks.put(item), loop).result()
+    blocks: asyncio.Queue[bytes | Exception] = asyncio.Queue()
+    room = threading.Semaphore(_BLOCKS_AHEAD)
+    closed = threading.Event()
 
     def read() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody wants more
+        item: bytes | Exception = b"?"
+        while item and not isinstance(item, Exception):
+            room.acquire()
+            if closed.is_set():
+                return
             try:
-                while block := stream.read(_BLOCK_BYTES):
-                    put(block)
-                put(b"")
+                item = stream.read(_BLOCK_BYTES)
             except (OSError, ValueError) as error:
-                put(error)
+                item = error
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody wants it
+                loop.call_soon_threadsafe(blocks.put_nowait, item)
 
     threading.Thread(target=read, name="feed", daemon=True).start()
-    while block := await blocks.get():
-        if isinstance(block, Exception):
-            raise RejectedEventError(f"the input cannot be read: {block}")
-        yield block
+    try:
+        while block := await blocks.get():
+            if isinstance(block, Exception):
+                raise RejectedEventError(f"the input cannot be read: {block}")
+            room.release()
+            yield block
+    finally:
+        closed.set()
+        room.release()

@@ -1,0 +1,282 @@
+"""What we stand on in Faust and aiokafka is there, and is what it was when it was read.
+
+When this fails after an upgrade: read the named functions anew, beside what ours do with them or
+instead of them, run ``tests/integration/test_delivery_*.py``, and only then write the new versions
+and digests down here; ``python -m tests.unit.test_faust_contract`` prints the digests.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import inspect
+import re
+import textwrap
+
+import faust
+import mode
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
+from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator, MessageBatch
+from aiokafka.producer.sender import Sender
+from aiokafka.record.default_records import _DefaultRecordBatchPy, _DefaultRecordPy
+from aiokafka.record.memory_records import MemoryRecords
+from faust.app.base import BootStrategy
+from faust.streams import Stream
+from faust.topics import Topic
+from faust.transport.conductor import Conductor
+from faust.transport.consumer import Consumer as BaseConsumer
+from faust.transport.consumer import ThreadDelegateConsumer
+from faust.transport.drivers import aiokafka as driver
+from faust.types.tuples import ConsumerMessage
+
+from trunkline.delivery import app as ours_app
+from trunkline.delivery import faust_internals as ours
+from trunkline.delivery.header_names import LenientBatch, TolerantRecords
+
+HELP = "see the text at the top of tests/unit/test_faust_contract.py"
+PINNED = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0", "mode-streaming": "0.7.1"}
+
+#: Ours, and what it overrides: after a rename nobody would call ours any more.
+OVERRIDES = {
+    ours.BatchTopic: ("__init__", "_compile_decode"),
+    ours.ConsumerThread: ("_create_worker_consumer", "_commit", "on_start", "on_thread_stop"),
+    ours.Consumer: (
+        "__init__",
+        "_new_consumer_thread",
+        "verify_event_path",
+        "_drain_messages",
+        "force_commit",
+        "wait_empty",
+        "on_partitions_revoked",
+        "perform_seek",
+    ),
+    ours.Producer: ("on_stop",),
+    ours.Transport: ("Consumer", "Producer"),
+    ours_app.DeliveryBoot: ("server",),
+    ours_app.DeliveryWorker: (
+        "install_signal_handlers",
+        "on_setup_root_logger",
+        "on_startup_finished",
+        "_on_sigterm",
+    ),
+    ours_app.DeliveryApp: (
+        "BootStrategy",
+        "_new_transport",
+        "_new_producer_transport",
+        "_wait_for_table_recovery_completed",
+        "_create_directories",
+        "_producer_flush",
+        "on_rebalance_end",
+    ),
+    LenientBatch: ("_read_msg",),
+}
+
+#: Whose, and which of its methods and attributes we use.
+USED = {
+    driver.Consumer: (
+        "_add_gap _commit_offsets _committed_offset _get_active_partitions _method_queue "
+        "_read_offset _stopped _thread _to_message assignment callback can_resume_flow commit "
+        "earliest_offsets flow_active highwater log suspend_flow wait wait_first"
+    ),
+    driver.AIOKafkaConsumerThread: (
+        "_consumer _ensure_consumer call_thread consumer log tp_last_committed_at"
+    ),
+    faust.App: "conf consumer consumer_generation_id monitor rebalancing should_stop tables topics",
+    BootStrategy: (
+        "_chain agents app kafka_conductor kafka_consumer kafka_producer sensors tables web_server"
+    ),
+    Conductor: "acking_topics acks_enabled_for",
+    Stream: "current_event get_active_stream noack",
+    mode.Service: "add_future beacon mundane_level should_stop sleep",
+    AIOKafkaConsumer: (
+        "_client _closed _coordinator _fetch_max_wait_ms _fetcher _isolation_level "
+        "_max_poll_records _subscription commit last_stable_offset stop"
+    ),
+    Fetcher: "_closed _records _subscriptions fetched_records seek_to",
+    FetchResult: "_partition_records",
+    PartitionRecords: "_consumer_record next_fetch_offset",
+    SubscriptionState: "fetch_context subscription",
+    TopicPartitionState: "has_valid_position position",
+    GroupCoordinator: "generation",
+    _DefaultRecordBatchPy: "_buffer _pos LOG_APPEND_TIME first_timestamp max_timestamp",
+    MemoryRecords: "has_next next_batch size_in_bytes",
+    AIOKafkaProducer: "_closed _message_accumulator _sender client create_batch send_batch",
+    AIOKafkaClient: "_get_conn _md_update_fut add_topic bootstrap cluster force_metadata_update",
+    MessageAccumulator: "_batches _closed _pending_batches",
+    MessageBatch: "_drain_waiter future retry_count",
+    BatchBuilder: "append record_count size",
+    Sender: "_fail_all sender_task",
+}
+
+#: How we call it.
+SIGNATURES = {
+    BaseConsumer.force_commit: "(self, topics, start_new_transaction)",
+    BaseConsumer.commit: "(self, topics, start_new_transaction)",
+    BaseConsumer._commit_offsets: "(self, offsets, start_new_transaction)",
+    BaseConsumer._add_gap: "(self, tp, offset_from, offset_to)",
+    BaseConsumer.on_partitions_revoked: "(self, revoked)",
+    driver.AIOKafkaConsumerThread._create_worker_consumer: "(self, transport)",
+    driver.AIOKafkaConsumerThread._commit: "(self, offsets)",
+    Fetcher.fetched_records: "(self, partitions, timeout, max_records)",
+    Fetcher.seek_to: "(self, tp, offset)",
+    PartitionRecords._consumer_record: "(self, tp, record)",
+    ConsumerMessage.__init__: (
+        "(self, topic, partition, offset, timestamp, timestamp_type, headers, key, value, "
+        "checksum, serialized_key_size, serialized_value_size, tp, time_in, time_out, time_total, "
+        "generation_id)"
+    ),
+    _DefaultRecordPy.__init__: "(self, offset, timestamp, timestamp_type, key, value, headers)",
+    _DefaultRecordBatchPy._read_msg: "(self, decode_varint)",
+    Topic._compile_decode: "(self)",
+    faust.App._producer_flush: "(self, logger)",
+}
+
+#: Replaced by ours or relied on in detail: digest of its code, and what of ours to compare.
+READ = {
+    BaseConsumer._drain_messages: ("6f6e8fbe", "Consumer._drain_messages does all of its work"),
+    BaseConsumer.force_commit: ("c7fe97ef", "Consumer.force_commit commits ours behind it"),
+    BaseConsumer._commit_offsets: ("f1fafd82", "Consumer.force_commit: it flushes, then commits"),
+    BaseConsumer.commit: ("2202fd6f", "Consumer._commit_to_the_end: it only waits while one runs"),
+    BaseConsumer.wait_empty: ("b203e65f", "Consumer.wait_empty limits it in time"),
+    BaseConsumer.on_stop: ("edcda968", "calls our wait_empty when stream_wait_empty is set"),
+    BaseConsumer.on_partitions_revoked: ("e19963e7", "Consumer.on_partitions_revoked"),
+    BaseConsumer.perform_seek: ("fb84a3ee", "Consumer.perform_seek reports lost offsets behind it"),
+    BaseConsumer._get_active_partitions: ("77daebe7", "Consumer._fetch_once"),
+    ThreadDelegateConsumer.threadsafe_partitions_revoked: (
+        "5ba7f1b3",
+        "revocations wait for our drain",
+    ),
+    driver.AIOKafkaConsumerThread._create_worker_consumer: (
+        "f283c3ec",
+        "sets the isolation level after",
+    ),
+    driver.AIOKafkaConsumerThread._commit: ("728c9122", "ConsumerThread._commit replaces it"),
+    driver.AIOKafkaConsumerThread.on_start: (
+        "62a726b8",
+        "ConsumerThread.on_start replaces _records after",
+    ),
+    driver.AIOKafkaConsumerThread.on_thread_stop: (
+        "35848da7",
+        "ConsumerThread.on_thread_stop replaces it",
+    ),
+    driver.Producer.on_stop: ("00f0f040", "Producer.on_stop limits it in time"),
+    Topic._compile_decode: ("82aa06ad", "BatchTopic._compile_decode replaces it"),
+    BootStrategy.server: ("e1a1cffb", "DeliveryBoot.server: same parts, another order"),
+    faust.App._on_partitions_revoked: (
+        "b21e4302",
+        "stops the flow, clears the streams, then wait_empty",
+    ),
+    faust.App._on_partitions_assigned: ("6758e5a7", "generations and trackers start anew"),
+    faust.App._stop_consumer: (
+        "f07a854b",
+        "SIGTERM: stop the flow and the fetcher, then wait_empty",
+    ),
+    faust.App._producer_flush: ("72c915b5", "DeliveryApp._producer_flush limits it in time"),
+    faust.App.on_rebalance_end: ("4e3e7296", "DeliveryApp.on_rebalance_end logs behind it"),
+    mode.Worker._install_signal_handlers_unix: (
+        "13864ac9",
+        "Deadline.watch wraps the loop's handlers",
+    ),
+    Fetcher.fetched_records: (
+        "cba7b2c6",
+        "ConsumerThread._fetch takes the position in the same step",
+    ),
+    Fetcher._proc_fetch_request: (
+        "7ba996ef",
+        "makes MemoryRecords by that name; stores in _records",
+    ),
+    FetchResult.getall: ("9669e7e2", "moves the position with what it returns"),
+    PartitionRecords._unpack_records: (
+        "cd3e03d0",
+        "TolerantBatch.__iter__: it skips offsets it has had",
+    ),
+    _DefaultRecordBatchPy._read_msg: ("894f0010", "LenientBatch._read_msg replaces it"),
+    GroupCoordinator.ensure_active_group: (
+        "24f80ff4",
+        "heartbeats go on while revocation is awaited",
+    ),
+}
+
+
+@pytest.mark.parametrize(("package", "version"), PINNED.items())
+def test_versions_are_those_that_were_read(package, version):
+    """An upgrade is a decision, not something that an installation does by itself."""
+    found = importlib.metadata.version(package)
+    assert found == version, f"{package} is {found}, and {version} was read: {HELP}"
+
+
+@pytest.mark.parametrize("cls", OVERRIDES, ids=lambda cls: cls.__name__)
+def test_overrides_override_something(cls):
+    """Each name that ours replace still exists in a base class."""
+    for name in OVERRIDES[cls]:
+        assert name in vars(cls), f"{cls.__name__}.{name} is gone from our code: shorten OVERRIDES"
+        inherited = any(name in vars(base) for base in cls.__mro__[1:] if base is not object)
+        assert inherited, f"{cls.__name__}.{name} overrides nothing any more: {HELP}"
+
+
+@pytest.mark.parametrize("cls", USED, ids=lambda cls: cls.__name__)
+def test_used_names_exist(cls):
+    """Methods, properties, and attributes that a class sets on itself."""
+    known = {name for base in cls.__mro__ for name in _names_of(base)}
+    missing = [name for name in USED[cls].split() if name not in known]
+    assert not missing, f"{cls.__name__} has no {missing} any more: {HELP}"
+
+
+@pytest.mark.parametrize("function", SIGNATURES, ids=lambda function: function.__qualname__)
+def test_signatures_are_as_we_call_them(function):
+    """Names and order of the parameters."""
+    parameters = inspect.signature(function).parameters
+    assert f"({', '.join(parameters)})" == SIGNATURES[function], f"{function.__qualname__}: {HELP}"
+
+
+@pytest.mark.parametrize("function", READ, ids=lambda function: function.__qualname__)
+def test_functions_are_what_was_read(function):
+    """Their code (comments and layout aside) is what ours was written for."""
+    digest, reason = READ[function]
+    assert _digest(function) == digest, f"{function.__qualname__} changed ({reason}): {HELP}"
+
+
+def test_the_fetcher_reads_with_a_name_that_can_be_replaced():
+    """``tolerate_any_header_name`` puts ours in place of ``MemoryRecords`` in that module."""
+    names = Fetcher._proc_fetch_request.__code__.co_names
+    assert {"MemoryRecords", "PartitionRecords", "FetchResult"} <= set(names), HELP
+    public = {"has_next", "next_batch", "size_in_bytes"}
+    assert public <= {name for name in vars(TolerantRecords)}
+    used = {n for f in (Fetcher._proc_fetch_request, PartitionRecords._unpack_records)
+            for n in f.__code__.co_names}  # fmt: skip
+    assert public <= used, HELP
+
+
+def _names_of(cls):
+    """Return what a class has, and what it or its methods set on ``self``."""
+    names = set(vars(cls)) | set(getattr(cls, "__annotations__", {}))
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    except (OSError, TypeError):  # written in C
+        return names
+    return names | {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    }
+
+
+def _digest(function):
+    # Not the syntax tree: that differs between versions of Python.
+    source = inspect.getsource(inspect.unwrap(function))
+    without_comments = re.sub(r"^\s*#.*$", "", source, flags=re.MULTILINE)
+    return hashlib.sha256("".join(without_comments.split()).encode()).hexdigest()[:8]
+
+
+if __name__ == "__main__":
+    for _function in READ:
+        print(_digest(_function), _function.__qualname__)

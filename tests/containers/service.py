@@ -83,7 +83,13 @@ def run_once(network: Network, command: list[str], **env: str) -> str:
     client = docker.from_env()
     try:
         printed: bytes = client.containers.run(
-            IMAGE, command, environment=env, network=network.name, remove=True, stderr=True
+            IMAGE,
+            command,
+            environment=env,
+            network=network.name,
+            tmpfs={"/data": ""},  # or its volume would stay behind
+            remove=True,
+            stderr=True,
         )
     finally:
         client.close()

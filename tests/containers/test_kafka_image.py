@@ -13,7 +13,7 @@ from tests.containers.kafka import ApacheKafka
 from tests.support import eventually
 from tests.support.kafka import create_topics, produce
 
-pytestmark = [pytest.mark.containers, pytest.mark.xdist_group("containers")]
+pytestmark = pytest.mark.containers
 EVENTS = 300
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.containers.service import ServiceContainer
 from tests.support import eventually
 
-pytestmark = [pytest.mark.containers, pytest.mark.xdist_group("containers")]
+pytestmark = pytest.mark.containers
 TOPIC = "auth.registered"
 USERS = 300
 _ROWS = (

@@ -11,7 +11,7 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.kafka
 
-RESTARTS = 4
+RESTARTS = 3
 
 
 @pytest.mark.parametrize(

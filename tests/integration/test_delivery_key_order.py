@@ -1,4 +1,4 @@
-"""Key-level concurrency end to end: order per key, and commits that never pass unfinished events."""
+"""Key-level concurrency end to end: order per key, and no commit past an unfinished event."""
 
 from __future__ import annotations
 

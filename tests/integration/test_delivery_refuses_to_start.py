@@ -85,7 +85,7 @@ async def test_an_agent_that_fails_to_import_is_not_dropped_in_silence(tmp_path)
     worker = Worker(tmp_path, "127.0.0.1:1", "", TRUNKLINE_SERVICE="db-server")
     worker.copy_project(tmp_path / "project")
     broken = tmp_path / "project/agents/auth_registered.py"
-    broken.write_text("import no_such_library\n" + broken.read_text())
+    broken.write_text(broken.read_text() + "\nimport no_such_library\n")
     worker.start()
     try:
         assert await worker.wait_for_end(60) != 0

@@ -33,7 +33,7 @@ async def test_a_hanging_handler_does_not_hold_it_up(kafka, namespace, tmp_path,
     with journal_group(kafka, namespace, tmp_path) as group:
         await group.create_topics(1)
         await group.publish([*((f"u{n}", "ok") for n in range(5)), ("u5", "gate"), ("u6", "ok")])
-        pod = group.start(POD_CONCURRENCY=concurrency)
+        pod = group.start(POD_CONCURRENCY=concurrency, TRUNKLINE_DRAIN_TIMEOUT_S=1)
         await eventually(lambda: group.count("start") >= 6, 60, "the handler to hang")
         code, seconds = await pod.terminate()
         assert (code, seconds < LIMIT_S) == (0, True), pod.tail()
@@ -74,7 +74,7 @@ async def test_ends_when_its_broker_is_gone(own_broker, namespace, tmp_path):
 
 
 async def test_waits_for_its_broker_and_then_works(own_broker, namespace, tmp_path):
-    """Started first it waits, says so once, is live but not ready; SIGTERM ends it while it waits."""
+    """Started first it waits, says so once, is live but not ready; SIGTERM ends it meanwhile."""
     broker = own_broker()
     with journal_group(broker.bootstrap_servers, namespace, tmp_path) as group:
         works, gives_up = group.start("works"), group.start("gives-up")

@@ -12,6 +12,8 @@ pytestmark = pytest.mark.kafka
 
 GZIP = 1
 OK = event("user", "ok")
+#: Arabic, an override of the direction of writing, and a character beyond 16 bits.
+HOSTILE = "\u0645\u0633\u062a\u202e\U0001f980"
 NESTED = b'{"userId": "u", "email": "ok@b", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
 #: What the handler gets.
@@ -27,7 +29,7 @@ GOOD = {
     "header without a name": ForeignRecord(b"k", OK, [(b"", b"")]),
     "header name that is not UTF-8": ForeignRecord(b"k", OK, [(b"b\xff\xfe", b"1")]),
     "10,000 headers": ForeignRecord(b"k", OK, [(b"h%d" % n, b"v") for n in range(10_000)]),
-    "right-to-left and emoji": ForeignRecord("مستخدم‮🦀".encode(), event("مستخدم‮🦀", "ok")),
+    "right-to-left and emoji": ForeignRecord(HOSTILE.encode(), event(HOSTILE, "ok")),
     "escaped NUL": ForeignRecord(b"k", b'{"userId": "a\\u0000b", "email": "ok@b"}'),
     "a field twice": ForeignRecord(b"k", b'{"userId": "a", "userId": "b", "email": "ok@b"}'),
     "white space around it": ForeignRecord(b"k", b" \r\n\t" + OK + b"\n"),

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import for_code
+from aiokafka.errors import NotLeaderForPartitionError, for_code
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+
+from tests.support.waiting import eventually
 
 _NO_LIMIT = 2**30
 
@@ -44,19 +46,29 @@ async def send_batch(servers: str, topic: str, partition: int, batch: bytes) -> 
     """Send a record batch as it is; return the offset of its first record."""
     client = AIOKafkaClient(bootstrap_servers=servers)
     await client.bootstrap()
+    request = ProduceRequest(
+        transactional_id=None,
+        required_acks=-1,
+        timeout=10_000,
+        topics=[(topic, [(partition, batch)])],
+    )
+    offsets: list[int] = []
+
+    async def sent() -> bool:
+        await client.force_metadata_update()
+        leader = client.cluster.leader_for_partition(TopicPartition(topic, partition))
+        response = await client.send(leader, request)
+        [(_, [(_, code, offset, *_)])] = response.topics
+        offsets.append(offset)
+        if code == NotLeaderForPartitionError.errno:  # a topic's first moments
+            return False
+        if code:
+            raise for_code(code)
+        return True
+
     try:
         await client.add_topic(topic)
-        leader = client.cluster.leader_for_partition(TopicPartition(topic, partition))
-        request = ProduceRequest(
-            transactional_id=None,
-            required_acks=-1,
-            timeout=10_000,
-            topics=[(topic, [(partition, batch)])],
-        )
-        response = await client.send(leader, request)
+        await eventually(sent, what=f"the leader of {topic}")
     finally:
         await client.close()
-    [(_, [(_, code, offset, *_)])] = response.topics
-    if code:
-        raise for_code(code)
-    return offset
+    return offsets[-1]

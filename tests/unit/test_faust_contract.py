@@ -247,7 +247,7 @@ def test_the_fetcher_reads_with_a_name_that_can_be_replaced():
     names = Fetcher._proc_fetch_request.__code__.co_names
     assert {"MemoryRecords", "PartitionRecords", "FetchResult"} <= set(names), HELP
     public = {"has_next", "next_batch", "size_in_bytes"}
-    assert public <= {name for name in vars(TolerantRecords)}
+    assert public <= set(vars(TolerantRecords))
     used = {n for f in (Fetcher._proc_fetch_request, PartitionRecords._unpack_records)
             for n in f.__code__.co_names}  # fmt: skip
     assert public <= used, HELP

@@ -74,8 +74,10 @@ class Settings(BaseSettings):
     shutdown_timeout_s: Annotated[float, Field(ge=1, le=600)] = 9.0
     #: How soon new partitions and topics are noticed.
     metadata_max_age_s: Annotated[float, Field(ge=0.5, le=3600)] = 30.0
-    #: Events of a partition that may be unfinished before fetching pauses.
-    max_unfinished: Annotated[int, Field(ge=1, le=1_000_000)] = 8192
+    #: Events of a partition that may be unfinished before fetching it pauses, and their bytes; one
+    #: fetch (1 MiB) may come on top.
+    max_unfinished: Annotated[int, Field(ge=1, le=1_000_000)] = 30_000
+    max_unfinished_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
     #: Keys of a partition that are handled at once, by plain topic name: ``{"order.created": 9}``.
     concurrency: dict[str, Annotated[int, Field(ge=1, le=10_000)]] = Field(default_factory=dict)
 

@@ -46,6 +46,17 @@ def test_a_closed_tracker_accepts_nothing():
     assert tracker.unfinished == 0
 
 
+def test_counts_the_bytes_of_what_is_unfinished():
+    """The size that bounds fetching goes up with a delivery and down to nothing at its end."""
+    tracker = OffsetTracker(0)
+    tracker.deliver([0, 1, 2], 3, size_bytes=300)
+    tracker.finish(1)
+    assert tracker.unfinished_bytes == 200
+    tracker.finish(1)
+    tracker.finish_many([0, 2])
+    assert tracker.unfinished_bytes == 0
+
+
 class AckMachine(RuleBasedStateMachine):
     """Deliveries, completions in any order, commits and revocations, against a naive model."""
 

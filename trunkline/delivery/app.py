@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -31,6 +32,9 @@ from trunkline.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+#: More container objects than one fetch makes.
+_COLLECT_AFTER = 100_000
+
 
 class DeliveryBoot(BootStrategy):
     """Start order: the web server first, then wait for the broker, then all that needs it."""
@@ -52,6 +56,18 @@ class DeliveryBoot(BootStrategy):
         )
 
 
+def spare_the_garbage_collector() -> None:
+    """Keep the garbage collector from walking all modules for every few records.
+
+    Records come in by the ten thousand and go again by their reference counts. With Python's
+    thresholds the collector took two thirds of a busy worker's time (``trunkline bench
+    throughput``); what was made at start never goes, so it is frozen.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, 20, 50)
+
+
 class DeliveryWorker(faust.Worker):
     """A worker that ends in time, whatever hangs, and whose log can be read."""
 
@@ -62,6 +78,7 @@ class DeliveryWorker(faust.Worker):
 
     async def on_startup_finished(self) -> None:
         """Say that the worker is ready, and where it serves."""
+        spare_the_garbage_collector()
         logger.info("%s is ready: %s", self.app.trunkline.pod_name, self.app.conf.canonical_url)
         await super().on_startup_finished()
 
@@ -88,6 +105,7 @@ class DeliveryApp(faust.App):
     def __init__(self, app_id: str, settings: Settings, **options: Any) -> None:
         self.trunkline = settings
         self.max_unfinished = settings.max_unfinished
+        self.max_unfinished_bytes = settings.max_unfinished_bytes
         self.drain_timeout_s = settings.drain_timeout_s
         self.shutdown_timeout_s = settings.shutdown_timeout_s
         self.batched_topics: frozenset[str] = frozenset()
@@ -197,7 +215,6 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "broker": [f"aiokafka://{server}" for server in settings.bootstrap_servers],
         "broker_client_id": settings.pod_name,
         "broker_commit_interval": settings.commit_interval_s,
-        "broker_max_poll_records": 2000,
         "broker_max_poll_interval": settings.max_poll_interval_s,
         "broker_session_timeout": settings.session_timeout_s,
         "broker_heartbeat_interval": min(3.0, settings.session_timeout_s / 3),

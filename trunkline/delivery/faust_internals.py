@@ -14,7 +14,6 @@ from time import monotonic
 from typing import Any, ClassVar
 
 import faust
-from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import (
     CommitFailedError,
     ConsumerStoppedError,
@@ -30,8 +29,10 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from trunkline.delivery.batches import Batch
+from trunkline.delivery.fetch_results import FetchResults
 from trunkline.delivery.header_names import tolerate_any_header_name
 from trunkline.delivery.offsets import OffsetTracker
+from trunkline.delivery.tail_client import end_client
 
 #: A commit that the broker does not answer is given up, and made again at the next interval.
 COMMIT_TIMEOUT_S = 3.0
@@ -60,27 +61,6 @@ class BatchTopic(FaustTopic):
         return FaustEvent(self.app, None, message.value, None, message)
 
 
-class _FetchResults(dict[Any, Any]):
-    """aiokafka's fetched but not yet taken results.
-
-    For our topics it leaves out the copy of every record into a ``ConsumerRecord``, half of the
-    time that fetching takes: topic and partition are the batch's, the rest is on the record.
-    """
-
-    def __init__(self, batched_topics: frozenset[str]) -> None:
-        super().__init__()
-        self._batched_topics = batched_topics
-
-    def __setitem__(self, tp: Any, result: Any) -> None:
-        if type(result) is FetchResult and tp.topic in self._batched_topics:
-            result._partition_records._consumer_record = _as_it_is
-        super().__setitem__(tp, result)
-
-
-def _as_it_is(_tp: Any, record: Any) -> Any:
-    return record
-
-
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that owns the aiokafka consumer."""
 
@@ -98,7 +78,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Start the consumer; nothing is fetched before it subscribes."""
         await super().on_start()
-        self._consumer._fetcher._records = _FetchResults(self.consumer.app.batched_topics)
+        self._consumer._fetcher._records = FetchResults(self.consumer.app.batched_topics)
 
     async def fetch(
         self, active: set[TP], timeout_s: float, generation: int
@@ -127,9 +107,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             raise ConsumerStoppedError
         assignment = self._assignment(consumer)
         with fetcher._subscriptions.fetch_context():
-            records = await fetcher.fetched_records(
-                active, timeout=timeout_s, max_records=consumer._max_poll_records
-            )
+            records = await fetcher.fetched_records(active, timeout=timeout_s)
         if assignment is None or assignment is not self._assignment(consumer):
             # It waited across a rebalance, so aiokafka took these from the new assignment, whose
             # position Faust may have set already: without giving them back they would be skipped.
@@ -186,11 +164,15 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_thread_stop(self) -> None:
         """Leave the group, but not at any price: without a broker that never ends."""
         await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()
-        if self._consumer is not None:
-            try:
-                await asyncio.wait_for(self._consumer.stop(), CLOSE_TIMEOUT_S)
-            except (TimeoutError, KafkaError) as error:
-                self.log.warning("The consumer did not close in time: %r", error)
+        if self._consumer is None:
+            return
+        stopping = asyncio.ensure_future(self._consumer.stop())
+        await asyncio.wait({stopping}, timeout=CLOSE_TIMEOUT_S)
+        # Without a broker aiokafka's own tasks may cancel it, and mode's thread would never end.
+        if not stopping.done() or stopping.cancelled() or stopping.exception():
+            self.log.warning("The consumer could not leave its group in time")
+            stopping.cancel()
+            await end_client(self._consumer)
 
 
 class Consumer(driver.Consumer):
@@ -256,7 +238,10 @@ class Consumer(driver.Consumer):
 
     def _has_room(self, tp: TP) -> bool:
         tracker = self.trackers.get(tp)
-        return tracker is None or tracker.unfinished < self.app.max_unfinished
+        return tracker is None or (
+            tracker.unfinished < self.app.max_unfinished
+            and tracker.unfinished_bytes < self.app.max_unfinished_bytes
+        )
 
     def _tracker(self, tp: TP, position: int) -> OffsetTracker:
         tracker = self.trackers.get(tp)
@@ -268,7 +253,8 @@ class Consumer(driver.Consumer):
 
     async def _deliver_batch(self, tp: TP, records: list[Any], position: int) -> None:
         tracker = self._tracker(tp, records[0].offset)
-        tracker.deliver([record.offset for record in records], position)
+        size_bytes = sum([len(record.value) for record in records if record.value])
+        tracker.deliver([record.offset for record in records], position, size_bytes)
         self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
         last = records[-1]
         message = ConsumerMessage(

@@ -72,6 +72,13 @@ class TolerantBatch:
     def __next__(self) -> Any:
         return next(self._batch)
 
+    def read_all(self) -> list[Any]:
+        """Return all records at once."""
+        try:
+            return list(self._batch)
+        except UnicodeDecodeError:
+            return list(LenientBatch(self._raw))
+
     def __iter__(self) -> Iterator[Any]:
         try:
             yield from self._batch

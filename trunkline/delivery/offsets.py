@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class OffsetTracker:
@@ -16,18 +16,20 @@ class OffsetTracker:
     Attributes:
         position: The next offset that the consumer will fetch.
         committed: The offset that the group has committed, as far as this assignment knows.
+        unfinished_bytes: Size of the events that have not finished, as far as it was given.
         closed: Whether the partition was given away.
 
     """
 
-    __slots__ = ("_open", "closed", "committed", "position")
+    __slots__ = ("_open", "closed", "committed", "position", "unfinished_bytes")
 
     def __init__(self, position: int) -> None:
         self.position = position
         self.committed = position
+        self.unfinished_bytes = 0
         self.closed = False
-        # Insertion order is offset order, so the first key is the oldest unfinished event.
-        self._open: dict[int, None] = {}
+        # Offset → size. Insertion order is offset order, so the first is the oldest unfinished.
+        self._open: dict[int, int] = {}
 
     @property
     def unfinished(self) -> int:
@@ -44,27 +46,30 @@ class OffsetTracker:
         """Offset of the oldest event that has not finished, if there is one."""
         return next(iter(self._open), None)
 
-    def deliver(self, offsets: Iterable[int], position: int) -> None:
+    def deliver(self, offsets: Sequence[int], position: int, size_bytes: int = 0) -> None:
         """Note that events were fetched, in the order of their offsets.
 
         Args:
             offsets: Their offsets, ascending, each at least the current position.
             position: The consumer's position behind them.
+            size_bytes: Of all of them; each counts as the average.
 
         """
-        self._open.update(dict.fromkeys(offsets))
+        average = size_bytes // len(offsets) if offsets else 0
+        self._open.update(dict.fromkeys(offsets, average))
+        self.unfinished_bytes += average * len(offsets)
         self.position = position
 
     def finish(self, offset: int) -> None:
         """Note that an event was handled or handed over. A second time changes nothing."""
         if not self.closed:
-            self._open.pop(offset, None)
+            self.unfinished_bytes -= self._open.pop(offset, 0)
 
     def finish_many(self, offsets: Iterable[int]) -> None:
         """Note that several events were handled."""
         if not self.closed:
-            for offset in offsets:
-                self._open.pop(offset, None)
+            pop = self._open.pop
+            self.unfinished_bytes -= sum(pop(offset, 0) for offset in offsets)
 
     def commit_done(self, offset: int) -> None:
         """Note that the group has committed an offset."""
@@ -75,3 +80,4 @@ class OffsetTracker:
         """End the assignment: nothing of it will be committed any more."""
         self.closed = True
         self._open.clear()
+        self.unfinished_bytes = 0

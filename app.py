@@ -118,9 +118,8 @@ class _Wiring:
 
     def _wire_activity_processor(self) -> None:
         source = self.topology.topic(names.USER_ACTIVITY)
-        table = self.app.Table(
-            names.ACTIVITY_TABLE, key_type=str, value_type=dict, partitions=source.partitions
-        )
+        # No value_type: Faust would take dict for one of its models, and recover nothing.
+        table = self.app.Table(names.ACTIVITY_TABLE, key_type=str, partitions=source.partitions)
         counts = ActivityCounts(
             table, self.settings.activity_window_s, self.settings.activity_windows_kept
         )

@@ -105,7 +105,7 @@ async def test_three_nodes_lose_one_and_nothing_else(own_broker):
 
     began_at = time.monotonic()
     await asyncio.to_thread(broker.stop)
-    assert time.monotonic() - began_at < 5
+    assert time.monotonic() - began_at < 20
 
 
 async def test_leaves_no_process_when_it_cannot_get_ready(own_broker):

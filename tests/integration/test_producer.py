@@ -228,11 +228,11 @@ async def test_a_hanging_broker_ends_calls_and_stop_in_time(own_broker):
         begun = time.monotonic()
         with pytest.raises(NotAcknowledgedError, match="no acknowledgement within 1 s"):
             await producer.send(OutRecord("t", b"1"))
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 10
         late = asyncio.create_task(producer.send(OutRecord("t", b"2")))
         await asyncio.sleep(0)
         begun = time.monotonic()
         await producer.stop(timeout_s=0.2)
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 10
         with pytest.raises(PublishError):
             await late

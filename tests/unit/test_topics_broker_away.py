@@ -59,7 +59,7 @@ async def test_gives_up_on_a_server_that_takes_connections_and_says_nothing(capl
     with pytest.raises(BrokerError, match="does not speak Kafka"):
         await plan([f"127.0.0.1:{port}"], Topology())
 
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 20
     assert caplog.records == []
     server.close()
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
+from trunkline.delivery.header_names import tolerate_any_header_name
+
 _CLOSE_TIMEOUT_S = 1.0
 _COORDINATOR_TASKS = (
     "_commit_refresh_task",
@@ -19,6 +21,7 @@ _COORDINATOR_TASKS = (
 
 async def start_client(consumer: Any) -> None:
     """Start a client; it gives up by itself, and leaks a connection when it is cancelled."""
+    tolerate_any_header_name()
     starting = asyncio.create_task(consumer.start())
     try:
         await asyncio.shield(starting)

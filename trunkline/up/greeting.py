@@ -45,7 +45,8 @@ class Greeting(threading.Thread):
             *(f"  {pod.name:<24} {pod.url}/stats" for pod in self._pods),
             "",
             "Publish an event:",
-            f"  curl -d '{_EXAMPLE}' {publisher.url}/events/auth.registered",
+            f"  curl -H 'Content-Type: application/json' -d '{_EXAMPLE}' "
+            + f"{publisher.url}/events/auth.registered",
             "See a user's notifications arrive:",
             f"  curl -N {notifier.url}/notifications/10001",
             "",

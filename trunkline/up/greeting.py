@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from trunkline.up.plan import Pod
 
 _POLL_S = 0.25
+_JSON = "-H 'Content-Type: application/json'"
 _EXAMPLE = '{"userId": "12345", "email": "user@example.com"}'
 
 
@@ -45,8 +46,7 @@ class Greeting(threading.Thread):
             *(f"  {pod.name:<24} {pod.url}/stats" for pod in self._pods),
             "",
             "Publish an event:",
-            f"  curl -H 'Content-Type: application/json' -d '{_EXAMPLE}' "
-            + f"{publisher.url}/events/auth.registered",
+            f"  curl {_JSON} -d '{_EXAMPLE}' {publisher.url}/events/auth.registered",
             "See a user's notifications arrive:",
             f"  curl -N {notifier.url}/notifications/10001",
             "",

@@ -85,7 +85,13 @@ class _Wiring:
             "notification-service": self._wire_notification_service,
             "activity-processor": self._wire_activity_processor,
         }
-        wire.get(service.name, self._wire_publisher)()
+        if service.name in wire:
+            wire[service.name]()
+        elif service.reads:
+            raise ConfigurationError(
+                f"Service {service.name!r} reads {', '.join(service.reads)}, but app.py binds no "
+                "handler to it: write a _wire_… method, and name it in _Wiring."
+            )
         if service.publishes:
             self._publish()
         self._serve()
@@ -126,9 +132,6 @@ class _Wiring:
         self._subscribe(self._batches(names.USER_ACTIVITY, count_activity(counts)))
         self.stats["activity"] = lambda: counts.rows(self._assigned_partitions(source.name))
         self.stats["late"] = lambda: counts.late
-
-    def _wire_publisher(self) -> None:
-        """Wire a service that only publishes; what it publishes is wired for every service."""
 
     def _publish(self) -> None:
         publisher = self._started(PublisherService(self.settings, self.topology, self.service.name))

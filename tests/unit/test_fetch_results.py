@@ -54,11 +54,15 @@ def batch(base_offset, values, producer_id=-1, *, transactional=False):
     return bytes(raw)
 
 
+def no_jump(tp, expected, found):
+    raise AssertionError(f"{tp} jumped from {expected} to {found}")
+
+
 def fetched(data, position, aborted=()):
     records = PartitionRecords(
         TP, MemoryRecords(data), list(aborted), position, None, None, True, READ_COMMITTED
     )
-    results = FetchResults(frozenset({"ours"}))
+    results = FetchResults(frozenset({"ours"}), no_jump)
     assignment = Assignment(position)
     results[TP] = FetchResult(TP, assignment=assignment, partition_records=records, backoff=0)
     return results[TP], assignment.state
@@ -105,9 +109,33 @@ def test_a_corrupt_batch_moves_nothing():
     assert state.position == 5
 
 
+def test_tells_when_a_reset_skipped_offsets():
+    """Retention that passes a running worker is no silent loss; a gap between batches is none."""
+    jumps = []
+    results = FetchResults(frozenset({"ours"}), lambda *jump: jumps.append(jump))
+    assignment = Assignment(0)
+
+    def fetch(data, position):
+        assignment.state.position = position
+        records = PartitionRecords(
+            TP, MemoryRecords(data), [], position, None, None, True, READ_COMMITTED
+        )
+        results[TP] = FetchResult(TP, assignment=assignment, partition_records=records, backoff=0)
+        results.pop(TP).getall()
+
+    fetch(batch(0, [b"a", b"b"]), 0)
+    fetch(batch(5, [b"compacted before"]), 2)
+    assert jumps == []
+    fetch(batch(90, [b"c"]), 90)
+    assert jumps == [(TP, 6, 90)]
+    assignment = Assignment(0)
+    fetch(batch(200, [b"a new assignment"]), 200)
+    assert len(jumps) == 1
+
+
 def test_other_topics_keep_aiokafkas_way():
     """Changelogs and stock agents get ConsumerRecords."""
-    results = FetchResults(frozenset({"another"}))
+    results = FetchResults(frozenset({"another"}), no_jump)
     records = PartitionRecords(
         TP, MemoryRecords(batch(0, [b"a"])), [], 0, None, None, True, READ_COMMITTED
     )

@@ -65,7 +65,7 @@ def publish(
     origin: str,
     as_json: bool,
 ) -> None:
-    r"""Publish events to TOPIC from FILE, from standard input ('-'), or from options.
+    """Publish events to TOPIC from FILE, from standard input ('-'), or from options.
 
     \b
     trunkline publish auth.registered users.ndjson
@@ -78,7 +78,7 @@ def publish(
     --from-line goes on from there. An event counts as published when Kafka has acknowledged it.
 
     Exit status 0: all published; 1: Kafka is away or it was interrupted; 2: an event is wrong.
-    """
+    """  # noqa: D301  # click wants a real backspace
     if sum((source is not None, bool(events), count is not None)) != 1:
         raise click.UsageError("Say what to publish: FILE, '-', --event, or --count (one of them).")
     if users is not None and count is None:

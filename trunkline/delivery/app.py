@@ -22,12 +22,13 @@ from trunkline.delivery.faust_internals import (
     Transport,
     set_current_event,
 )
-from trunkline.delivery.gate import BrokerGate
+from trunkline.delivery.gate import BrokerGate, abort, require_free_port
 from trunkline.delivery.handler import Subscription
 from trunkline.delivery.handover import Handover
 from trunkline.delivery.logs import make_readable
 from trunkline.delivery.producer import RecordProducer
 from trunkline.delivery.startstop import StartStop
+from trunkline.errors import ConfigurationError
 from trunkline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -116,6 +117,8 @@ class DeliveryApp(faust.App):
         self.handover: Handover | None = None
         #: Whether the group has given this worker its partitions, be it none.
         self.has_assignment = False
+        #: Offsets that retention deleted before this worker could handle them.
+        self.lost = 0
         self.rebalances = 0
         self.last_rebalance: dict[str, Any] = {}
         self.last_commit_s = 0.0
@@ -131,6 +134,15 @@ class DeliveryApp(faust.App):
         if not self.batched_topics:
             return bool(self.should_stop)
         return bool(await super()._wait_for_table_recovery_completed())
+
+    async def on_first_start(self) -> None:
+        """Look whether the web port is free, for a message that says what to do."""
+        if self.boot_strategy._should_enable_web():
+            try:
+                require_free_port(self.conf.web_bind, self.conf.web_port)
+            except ConfigurationError as error:
+                abort(error)
+        await super().on_first_start()
 
     def _create_directories(self) -> None:
         # Faust does not make the parents.

@@ -78,7 +78,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Start the consumer; nothing is fetched before it subscribes."""
         await super().on_start()
-        self._consumer._fetcher._records = FetchResults(self.consumer.app.batched_topics)
+        self._consumer._fetcher._records = FetchResults(
+            self.consumer.app.batched_topics, self.consumer.note_lost
+        )
 
     async def fetch(
         self, active: set[TP], timeout_s: float, generation: int
@@ -364,14 +366,19 @@ class Consumer(driver.Consumer):
         for tp, earliest in (await self.earliest_offsets(*committed)).items():
             behind = committed[ensure_TP(tp)]
             if earliest is not None and behind < earliest:
-                self.log.error(
-                    "LOST: %s partition %s: retention deleted offsets %s to %s before this group "
-                    "handled them. Raise the topic's retention or the group's speed.",
-                    tp.topic,
-                    tp.partition,
-                    behind,
-                    earliest - 1,
-                )
+                self.note_lost(tp, behind, earliest)
+
+    def note_lost(self, tp: Any, expected: int, found: int) -> None:
+        """Say which offsets were gone before this group could handle them, and count them."""
+        self.app.lost += found - expected
+        self.log.error(
+            "LOST: %s partition %s: retention deleted offsets %s to %s before this group handled "
+            "them. Raise the topic's retention or the group's speed.",
+            tp.topic,
+            tp.partition,
+            expected,
+            found - 1,
+        )
 
 
 class Producer(driver.Producer):

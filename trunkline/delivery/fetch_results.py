@@ -7,7 +7,7 @@ records of a batch are taken at once, as they were read: topic and partition are
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -16,31 +16,49 @@ from aiokafka.errors import CorruptRecordException
 
 
 class FetchResults(dict[Any, Any]):
-    """aiokafka's fetched but not yet taken results by partition; ours give whole batches."""
+    """aiokafka's fetched but not yet taken results by partition; ours give whole batches.
 
-    def __init__(self, batched_topics: frozenset[str]) -> None:
+    Args:
+        batched_topics: The topics that are ours.
+        on_jump: Told partition, expected and actual offset when a fetch begins behind the end of
+            the one before it in the same assignment. Only a reset does that: the offset was out of
+            range, because retention had deleted it. aiokafka itself goes on without a word.
+
+    """
+
+    def __init__(
+        self, batched_topics: frozenset[str], on_jump: Callable[[Any, int, int], None]
+    ) -> None:
         super().__init__()
         self._batched_topics = batched_topics
+        self._on_jump = on_jump
+        #: Partition → assignment, and where its last fetch ended.
+        self._ends: dict[Any, tuple[Any, int]] = {}
 
     def __setitem__(self, tp: Any, result: Any) -> None:
         if type(result) is FetchResult and tp.topic in self._batched_topics:
-            result.getall = partial(_take_all, result)
+            result.getall = partial(self._take_all, tp, result)
         super().__setitem__(tp, result)
 
+    def _take_all(self, tp: Any, result: Any, _max_records: int | None = None) -> list[Any]:
+        """Return all records of one partition's fetch, and move its position behind them.
 
-def _take_all(result: Any, _max_records: int | None = None) -> list[Any]:
-    """Return all records of one partition's fetch, and move its position behind them.
-
-    At most ``max.partition.fetch.bytes`` (or one batch that is larger), so no other limit is kept.
-    """
-    if not result.check_assignment(result._topic_partition) or not result.has_more():
-        return []
-    taken: list[Any] = []
-    for records in _batches(result._partition_records):
-        taken += records
-    result._update_position()
-    result._partition_records = None
-    return taken
+        At most ``max.partition.fetch.bytes`` (or one larger batch), so no other limit is kept.
+        """
+        if not result.check_assignment(tp) or not result.has_more():
+            return []
+        fetched = result._partition_records
+        begin = fetched.next_fetch_offset
+        taken: list[Any] = []
+        for records in _batches(fetched):
+            taken += records
+        result._update_position()
+        result._partition_records = None
+        assignment, end = self._ends.get(tp, (None, begin))
+        if assignment is result._assignment and begin > end:
+            self._on_jump(tp, end, begin)
+        self._ends[tp] = (result._assignment, fetched.next_fetch_offset)
+        return taken
 
 
 def _batches(fetched: Any) -> Iterator[list[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
@@ -13,7 +14,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from mode import Service
 
-from trunkline.errors import BrokerError, TrunklineError
+from trunkline.errors import BrokerError, ConfigurationError, TrunklineError
 from trunkline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -91,6 +92,28 @@ async def answers(servers: list[str]) -> None:
     finally:
         quiet.setLevel(level)
         await client.close()
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Return when this process may listen there.
+
+    Raises:
+        ConfigurationError: It may not; another process listens, or the address is not ours.
+
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot serve at {host}:{port}: {error.strerror or error}. Stop what listens there, "
+            "or set TRUNKLINE_WEB_PORT (or TRUNKLINE_WEB_HOST)."
+        ) from None
 
 
 def abort(error: TrunklineError) -> NoReturn:

@@ -7,6 +7,9 @@ from typing import Any, Protocol, TypeVar
 
 from mode import Service
 
+from trunkline.delivery.gate import abort
+from trunkline.errors import TrunklineError
+
 
 class Startable(Protocol):
     """Something that a worker starts before it consumes, and stops after."""
@@ -32,8 +35,11 @@ class StartStop(Service):
         super().__init__(**options)
 
     async def on_start(self) -> None:
-        """Start the part."""
-        await self._part.start()
+        """Start the part; what it cannot start without ends the process with a clear message."""
+        try:
+            await self._part.start()
+        except TrunklineError as error:
+            abort(error)
 
     async def on_stop(self) -> None:
         """Stop the part."""

@@ -103,6 +103,7 @@ def delivery_stats(app: DeliveryApp, rates: Rates) -> dict[str, Any]:
         "topics": topics,
         "handled": sum(t["handled"] for t in topics.values()),
         "failed": sum(t["failed"] + t["invalid"] for t in topics.values()),
+        "lost": app.lost,
         "lag": None if None in lags else sum(lags),
         "partitions": partitions,
         "rebalances": app.rebalances,

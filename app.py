@@ -132,6 +132,7 @@ class _Wiring:
         self._subscribe(self._batches(names.USER_ACTIVITY, count_activity(counts)))
         self.stats["activity"] = lambda: counts.rows(self._assigned_partitions(source.name))
         self.stats["late"] = lambda: counts.late
+        self.stats["early"] = lambda: counts.early
 
     def _publish(self) -> None:
         publisher = self._started(PublisherService(self.settings, self.topology, self.service.name))

@@ -60,15 +60,21 @@ class ActivityCounts:
         self._swept: dict[int, int] = {}
         #: Events that were older than the oldest window that is kept.
         self.late = 0
+        #: Events from more than a window ahead of this pod's clock: they would never be deleted.
+        self.early = 0
 
     def count(self, events: Iterable[ActivityRecorded], contexts: Iterable[Context]) -> None:
         """Count a batch of one partition's events, in order: one table write for each counter."""
         oldest = self._oldest_s()
+        # A publisher's clock may run ahead, but not a window's width.
+        newest = oldest + self._kept * self._width_s
         offsets: dict[Window, list[int]] = defaultdict(list)
         for event, context in zip(events, contexts, strict=True):
             start_s = context.timestamp_ms // 1000 // self._width_s * self._width_s
             if start_s < oldest:
                 self.late += 1
+            elif start_s > newest:
+                self.early += 1
             else:
                 window = Window(context.partition, start_s, event.event, event.source)
                 offsets[window].append(context.offset)

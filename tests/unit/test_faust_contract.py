@@ -20,7 +20,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
-from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.group_coordinator import GroupCoordinator, NoGroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator, MessageBatch
 from aiokafka.producer.sender import Sender
@@ -96,14 +96,20 @@ USED = {
     mode.Service: "add_future beacon mundane_level should_stop sleep",
     AIOKafkaConsumer: (
         "_client _closed _coordinator _fetch_max_wait_ms _fetcher _isolation_level "
-        "_max_poll_records _subscription commit last_stable_offset stop"
+        "_subscription commit last_stable_offset stop"
     ),
-    Fetcher: "_closed _records _subscriptions fetched_records seek_to",
-    FetchResult: "_partition_records",
-    PartitionRecords: "_consumer_record next_fetch_offset",
+    Fetcher: ("_closed _fetch_task _pending_tasks _records _subscriptions fetched_records seek_to"),
+    FetchResult: (
+        "_assignment _partition_records _update_position check_assignment getall has_more"
+    ),
+    PartitionRecords: (
+        "_aborted_producers _check_crcs _consume_aborted_up_to _contains_abort_marker "
+        "_isolation_level _records _tp next_fetch_offset"
+    ),
     SubscriptionState: "fetch_context subscription",
     TopicPartitionState: "has_valid_position position",
-    GroupCoordinator: "generation",
+    GroupCoordinator: "_commit_refresh_task _coordination_task _heartbeat_task generation",
+    NoGroupCoordinator: "_reset_committed_task",
     _DefaultRecordBatchPy: "_buffer _pos LOG_APPEND_TIME first_timestamp max_timestamp",
     MemoryRecords: "has_next next_batch size_in_bytes",
     AIOKafkaProducer: "_closed _message_accumulator _sender client create_batch send_batch",
@@ -125,7 +131,6 @@ SIGNATURES = {
     driver.AIOKafkaConsumerThread._commit: "(self, offsets)",
     Fetcher.fetched_records: "(self, partitions, timeout, max_records)",
     Fetcher.seek_to: "(self, tp, offset)",
-    PartitionRecords._consumer_record: "(self, tp, record)",
     ConsumerMessage.__init__: (
         "(self, topic, partition, offset, timestamp, timestamp_type, headers, key, value, "
         "checksum, serialized_key_size, serialized_value_size, tp, time_in, time_out, time_total, "
@@ -191,10 +196,10 @@ READ = {
         "7ba996ef",
         "makes MemoryRecords by that name; stores in _records",
     ),
-    FetchResult.getall: ("9669e7e2", "moves the position with what it returns"),
+    FetchResult.getall: ("9669e7e2", "FetchResults._take_all replaces it"),
     PartitionRecords._unpack_records: (
         "cd3e03d0",
-        "TolerantBatch.__iter__: it skips offsets it has had",
+        "_batches does its work; TolerantBatch.__iter__ relies on it",
     ),
     _DefaultRecordBatchPy._read_msg: ("894f0010", "LenientBatch._read_msg replaces it"),
     GroupCoordinator.ensure_active_group: (

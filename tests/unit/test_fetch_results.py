@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
@@ -58,11 +57,15 @@ def no_jump(tp, expected, found):
     raise AssertionError(f"{tp} jumped from {expected} to {found}")
 
 
-def fetched(data, position, aborted=()):
+def unreadable(tp, offset, error):
+    raise error
+
+
+def fetched(data, position, aborted=(), on_unreadable=unreadable):
     records = PartitionRecords(
         TP, MemoryRecords(data), list(aborted), position, None, None, True, READ_COMMITTED
     )
-    results = FetchResults(frozenset({"ours"}), no_jump)
+    results = FetchResults(frozenset({"ours"}), no_jump, on_unreadable)
     assignment = Assignment(position)
     results[TP] = FetchResult(TP, assignment=assignment, partition_records=records, backoff=0)
     return results[TP], assignment.state
@@ -99,20 +102,24 @@ def test_takes_nothing_of_a_partition_that_was_moved_by_a_seek():
     assert state.position == 3
 
 
-def test_a_corrupt_batch_moves_nothing():
-    """A wrong checksum is an error, and the position stays, so that it is fetched again."""
-    data = bytearray(batch(5, [b"abc"]))
-    data[-2] ^= 0xFF
-    result, state = fetched(bytes(data), 5)
-    with pytest.raises(CorruptRecordException):
-        result.getall()
-    assert state.position == 5
+def test_a_corrupt_batch_is_told_and_never_skipped():
+    """What stands before it is taken, what is behind it is not: it is fetched again from there."""
+    told = []
+    corrupt = bytearray(batch(6, [b"corrupt"]))
+    corrupt[-2] ^= 0xFF
+    data = batch(5, [b"good"]) + bytes(corrupt) + batch(7, [b"behind"])
+    result, state = fetched(data, 5, on_unreadable=lambda *what: told.append(what))
+    assert [r.value for r in result.getall()] == [b"good"]
+    assert state.position == 6
+    assert not result.has_more()
+    assert [(tp, offset) for tp, offset, _ in told] == [(TP, 6)]
+    assert isinstance(told[0][2], CorruptRecordException)
 
 
 def test_tells_when_a_reset_skipped_offsets():
     """Retention that passes a running worker is no silent loss; a gap between batches is none."""
     jumps = []
-    results = FetchResults(frozenset({"ours"}), lambda *jump: jumps.append(jump))
+    results = FetchResults(frozenset({"ours"}), lambda *jump: jumps.append(jump), unreadable)
     assignment = Assignment(0)
 
     def fetch(data, position):
@@ -135,7 +142,7 @@ def test_tells_when_a_reset_skipped_offsets():
 
 def test_other_topics_keep_aiokafkas_way():
     """Changelogs and stock agents get ConsumerRecords."""
-    results = FetchResults(frozenset({"another"}), no_jump)
+    results = FetchResults(frozenset({"another"}), no_jump, unreadable)
     records = PartitionRecords(
         TP, MemoryRecords(batch(0, [b"a"])), [], 0, None, None, True, READ_COMMITTED
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiokafka.errors import PolicyViolationError
 
 from trunkline.delivery import failure, handover
-from trunkline.delivery.failure import Failure
+from trunkline.delivery.failure import OFFSET, Failure
 from trunkline.delivery.handler import Context
 from trunkline.delivery.handover import Handover
 from trunkline.delivery.producer import NotAcknowledgedError, RecordMetadata, RecordTooLargeError
@@ -54,10 +55,10 @@ def context(offset, value=b"v"):
 
 
 async def test_sends_again_only_what_was_not_acknowledged():
-    """The ones that the broker has are not sent twice; none is done before all are there."""
+    """The ones that the broker has are done at once, and not sent twice."""
     there = RecordMetadata("g.failures", 0, 7)
     producer = Producer(NotAcknowledgedError("g.failures", 0, "away", [there, None, there]))
-    assert await hand_over(producer, context(0), context(1), context(2)) == [0, 1, 2]
+    assert await hand_over(producer, context(0), context(1), context(2)) == [0, 2, 1]
     [first, second] = producer.calls
     assert len(first) == 3
     assert second == [first[1]]
@@ -68,6 +69,45 @@ async def test_sends_all_again_when_nothing_is_known():
     producer = Producer(NotAcknowledgedError("g.failures", None, "away"))
     assert await hand_over(producer, context(0), context(1)) == [0, 1]
     assert producer.calls[0] == producer.calls[1]
+
+
+class Refusing(Producer):
+    """A broker that refuses one event's record: as it is, or whatever is done with it."""
+
+    def __init__(self, offset, *, always):
+        super().__init__()
+        self.offset = str(offset).encode()
+        self.always = always
+
+    async def send_many(self, records):
+        self.calls.append(list(records))
+        for record in records:
+            is_the_one = dict(record.headers)[OFFSET] == self.offset
+            if is_the_one and (self.always or record.value is not None):
+                raise NotAcknowledgedError("g.failures", 0, "refused") from PolicyViolationError()
+
+
+async def test_a_record_that_the_broker_refuses_holds_up_no_other():
+    """It goes without its payload, after the others were sent by themselves."""
+    producer = Refusing(1, always=False)
+    assert await hand_over(producer, context(0), context(1), context(2)) == [0, 1, 2]
+    [stripped] = [r for call in producer.calls for r in call if r.value is None]
+    assert dict(stripped.headers)[OFFSET] == b"1"
+
+
+async def test_an_event_that_is_refused_even_so_stays_unfinished():
+    """The ones behind it are handed over all the same."""
+    producer = Refusing(0, always=True)
+    done = []
+    sender = Handover(producer, "g.failures", "g")
+    for offset in range(3):
+        sender.hand_over(context(offset), FAILURE, lambda offset=offset: done.append(offset))
+    await sender.start()
+    async with asyncio.timeout(5):
+        while done != [1, 2]:
+            await asyncio.sleep(0)
+    await sender.stop()
+    assert done == [1, 2]
 
 
 async def test_an_event_that_is_too_large_goes_without_its_payload():

@@ -11,6 +11,7 @@ from typing import Any
 
 import faust
 from faust.app.base import BootStrategy
+from faust.exceptions import ProducerSendError
 from faust.types import TP
 from mode import Service
 
@@ -119,6 +120,8 @@ class DeliveryApp(faust.App):
         self.has_assignment = False
         #: Offsets that retention deleted before this worker could handle them.
         self.lost = 0
+        #: How often a partition's next batch could not be read.
+        self.unreadable = 0
         self.rebalances = 0
         self.last_rebalance: dict[str, Any] = {}
         self.last_commit_s = 0.0
@@ -149,11 +152,14 @@ class DeliveryApp(faust.App):
         self.conf.datadir.mkdir(parents=True, exist_ok=True)
         super()._create_directories()
 
+    def _on_rebalance_when_stopped(self) -> None:
+        """Do nothing: the consumer's thread closes its client itself, in its own loop."""
+
     async def _producer_flush(self, logger: Any) -> None:
         try:
             await asyncio.wait_for(super()._producer_flush(logger), CLOSE_TIMEOUT_S)
-        except TimeoutError:
-            logger.warning("The producer's buffer could not be flushed in time")
+        except (TimeoutError, ProducerSendError) as error:
+            logger.warning("The producer's buffer could not be flushed: %r", error)
 
     # -- wiring
 

@@ -101,7 +101,7 @@ class Chain:
                     await handle(event, self._context(record))
                 else:
                     await handle(event)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self._fail(record, error)
             except asyncio.CancelledError as error:
                 _raise_if_ours(error)
@@ -121,7 +121,7 @@ class Chain:
             return
         try:
             await self._call_batch(good)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             await self._isolate(good, error)
         except asyncio.CancelledError as error:
             _raise_if_ours(error)
@@ -155,7 +155,7 @@ class Chain:
         for pair in good:
             try:
                 await self._call_batch([pair])
-            except Exception as own_error:
+            except (Exception, SystemExit) as own_error:
                 self._fail(pair[0], own_error)
             except asyncio.CancelledError as own_error:
                 _raise_if_ours(own_error)

@@ -107,6 +107,11 @@ def without_payload(record: OutRecord) -> OutRecord:
     return record._replace(key=key, value=None, headers=headers)
 
 
+def has_payload(record: OutRecord) -> bool:
+    """Return whether a failure record still carries its event."""
+    return all(name != LEFT_OUT_BYTES for name, _ in record.headers)
+
+
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)

@@ -21,6 +21,7 @@ from aiokafka.errors import (
     KafkaError,
 )
 from faust.events import Event as FaustEvent
+from faust.exceptions import ProducerSendError
 from faust.streams import _current_event
 from faust.topics import Topic as FaustTopic
 from faust.transport.consumer import ensure_TP
@@ -38,6 +39,8 @@ from trunkline.delivery.tail_client import end_client
 COMMIT_TIMEOUT_S = 3.0
 #: Closing a client whose broker is gone must not hold up the worker's end.
 CLOSE_TIMEOUT_S = 2.0
+#: How long a partition waits whose next batch cannot be read.
+UNREADABLE_PAUSE_S = 5.0
 #: How soon a partition that was full is looked at again while others are being polled.
 _RECHECK_S = 0.05
 _POLL_S = 1.0
@@ -62,9 +65,15 @@ class BatchTopic(FaustTopic):
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """The thread that owns the aiokafka consumer."""
+    """The thread that owns the aiokafka consumer.
+
+    Attributes:
+        lost_membership: Whether the last commit failed because the group went on without us.
+
+    """
 
     mundane_level = "debug"
+    lost_membership = False
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         tolerate_any_header_name()
@@ -79,7 +88,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Start the consumer; nothing is fetched before it subscribes."""
         await super().on_start()
         self._consumer._fetcher._records = FetchResults(
-            self.consumer.app.batched_topics, self.consumer.note_lost
+            self.consumer.app.batched_topics, self.consumer.note_lost, self.consumer.note_unreadable
         )
 
     async def fetch(
@@ -143,6 +152,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit, and say whether it worked; stock Faust crashes the worker on any error."""
+        self.lost_membership = False
         try:
             await asyncio.wait_for(
                 self._ensure_consumer().commit(
@@ -151,6 +161,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 COMMIT_TIMEOUT_S,
             )
         except (CommitFailedError, IllegalStateError) as error:
+            self.lost_membership = True
             self.log.info("Offsets not committed, the group is rebalancing: %s", error)
             return False
         except TimeoutError:
@@ -188,6 +199,8 @@ class Consumer(driver.Consumer):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self.trackers = {}
+        self._unreadable_until: dict[TP, float] = {}
+        self._giving_away = asyncio.Lock()
         super().__init__(*args, **options)
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -212,7 +225,7 @@ class Consumer(driver.Consumer):
 
     async def _fetch_once(self) -> None:
         active = self._get_active_partitions()
-        fetchable = {tp for tp in active if self._has_room(tp)}
+        fetchable = {tp for tp in active if self._may_fetch(tp)}
         if not fetchable:
             await self._thread.stay_in_group()
             await asyncio.sleep(_RECHECK_S)
@@ -225,20 +238,27 @@ class Consumer(driver.Consumer):
             return
         batched = self.app.batched_topics
         for tp, found in records.items():
-            if tp.topic in batched:
+            if tp.topic not in batched:
+                await self._deliver_singly(tp, found, generation)
+            elif not self.app.rebalancing:
                 await self._deliver_batch(tp, found, positions[tp])
-            else:
-                await self._deliver_singly(tp, found)
             if self._is_stale(generation):
                 return
         for tp, position in positions.items():
-            if tp not in records and tp.topic in batched:
+            if tp not in records and tp.topic in batched and not self.app.rebalancing:
                 self._tracker(tp, position).position = position
 
     def _is_stale(self, generation: int) -> bool:
         return not self.flow_active or generation != self.app.consumer_generation_id
 
-    def _has_room(self, tp: TP) -> bool:
+    def _may_fetch(self, tp: TP) -> bool:
+        if tp.topic in self.app.batched_topics:
+            if self.app.rebalancing:
+                # Faust lets partitions flow before it has sought their positions, and, in recovery,
+                # before their tables are there.
+                return False
+            if self._unreadable_until.get(tp, 0) > monotonic():
+                return False
         tracker = self.trackers.get(tp)
         return tracker is None or (
             tracker.unfinished < self.app.max_unfinished
@@ -274,8 +294,12 @@ class Consumer(driver.Consumer):
         )
         await self.callback(message)
 
-    async def _deliver_singly(self, tp: TP, records: list[Any]) -> None:
-        """Do what stock ``_drain_messages`` does for one message (changelogs, stock agents)."""
+    async def _deliver_singly(self, tp: TP, records: list[Any], generation: int) -> None:
+        """Do what stock ``_drain_messages`` does for one message (changelogs, stock agents).
+
+        A record that a rebalance kept from being delivered must not move the read offset, and none
+        may be delivered as of a later generation: either leaves a hole in a table's recovery.
+        """
         self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
         for record in records:
             read = self._read_offset[tp]
@@ -286,6 +310,8 @@ class Consumer(driver.Consumer):
             await self.wait_first(
                 self.callback(self._to_message(tp, record)), self.suspend_flow.wait()
             )
+            if self._is_stale(generation):
+                return
             self._read_offset[tp] = record.offset
 
     # -- committing
@@ -314,7 +340,11 @@ class Consumer(driver.Consumer):
         except TimeoutError:
             self.log.warning("Offsets not committed: the producer could not be flushed")
             return False
-        if committed:
+        if not committed:
+            # Faust notes the offsets as committed all the same; a new assignment would begin there.
+            for tp in offsets:
+                self._committed_offset[tp] = max(trackers[tp].committed, 0) or None
+        else:
             for tp, offset in offsets.items():
                 trackers[tp].commit_done(offset)
             self.app.on_committed(monotonic() - began)
@@ -333,24 +363,35 @@ class Consumer(driver.Consumer):
                 await asyncio.wait_for(super().wait_empty(), self.app.drain_timeout_s)
             except TimeoutError:
                 self.log.warning("Stock agents did not finish in time; their events come again")
-        if not self.trackers:
-            return
-        await self.app.dispatcher.drain(self.app.drain_timeout_s)
-        await self._commit_to_the_end()
-        for tracker in self.trackers.values():
-            tracker.close()
-        self.trackers.clear()
+        # A rebalance may come while the worker stops: the second caller waits for the first.
+        async with self._giving_away:
+            if not self.trackers:
+                return
+            await self.app.dispatcher.drain(self.app.drain_timeout_s)
+            await self._commit_to_the_end()
+            for tracker in self.trackers.values():
+                tracker.close()
+            self.trackers.clear()
 
     async def _commit_to_the_end(self) -> None:
         deadline = monotonic() + COMMIT_TIMEOUT_S
         while self._committable() and monotonic() < deadline:
             # commit() does nothing but wait when one is under way, hence the loop.
             if not await self.commit():
+                if self._thread.lost_membership:
+                    return
                 await asyncio.sleep(_RECHECK_S)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Note what moves away, then do as Faust does."""
+        """Note what moves away, then do as Faust does.
+
+        While the worker stops Faust would give the partitions away at once, in the middle of the
+        handlers that :meth:`wait_empty` waits for, and what they did could not be committed.
+        """
         self.app.on_revoked(revoked)
+        if self.app.should_stop:
+            await self.wait_empty()
+            return
         await super().on_partitions_revoked(revoked)
 
     async def perform_seek(self) -> None:
@@ -368,6 +409,21 @@ class Consumer(driver.Consumer):
             if earliest is not None and behind < earliest:
                 self.note_lost(tp, behind, earliest)
 
+    def note_unreadable(self, tp: Any, offset: int, error: Exception) -> None:
+        """Let a partition wait whose next batch cannot be read; the others go on."""
+        self._unreadable_until[ensure_TP(tp)] = monotonic() + UNREADABLE_PAUSE_S
+        self.app.unreadable += 1
+        self.log.error(
+            "UNREADABLE: %s partition %s stands at offset %s, nothing of it is skipped: %r. It is "
+            "tried again every %s s. Look at the broker's disk; if the batch cannot be restored, "
+            "move the group behind it with kafka-consumer-groups --reset-offsets.",
+            tp.topic,
+            tp.partition,
+            offset,
+            error,
+            UNREADABLE_PAUSE_S,
+        )
+
     def note_lost(self, tp: Any, expected: int, found: int) -> None:
         """Say which offsets were gone before this group could handle them, and count them."""
         self.app.lost += found - expected
@@ -382,9 +438,44 @@ class Consumer(driver.Consumer):
 
 
 class Producer(driver.Producer):
-    """Faust's producer (changelogs); closing it is limited in time."""
+    """Faust's producer (changelogs); its flush means what it says, closing is limited in time.
+
+    Stock ``flush`` gives up after 0.1 s without progress, does not count the message that is just
+    being sent, and does not look at errors: source offsets would be committed ahead of the table's
+    changelog, and a kill at that moment would lose what the table remembered.
+    """
 
     mundane_level = "debug"
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._unacknowledged: set[Any] = set()
+        self._failure: BaseException | None = None
+        super().__init__(*args, **options)
+
+    def send_soon(self, fut: Any) -> None:
+        """Buffer a message, and remember it until the broker has acknowledged it."""
+        self._unacknowledged.add(fut)
+        fut.add_done_callback(self._settled)
+        super().send_soon(fut)
+
+    def _settled(self, fut: Any) -> None:
+        self._unacknowledged.discard(fut)
+        if not fut.cancelled() and fut.exception() is not None:
+            self._failure = fut.exception()
+
+    async def flush(self) -> None:
+        """Return when all that was sent so far is acknowledged.
+
+        Raises:
+            ProducerSendError: Some of it never will be: the tables are ahead of their changelogs,
+                which only a restart mends.
+
+        """
+        if self._unacknowledged:
+            await asyncio.wait(set(self._unacknowledged))
+        if self._failure is not None:
+            raise ProducerSendError(f"A changelog was not written: {self._failure!r}")
+        await super().flush()
 
     async def on_stop(self) -> None:
         """Close within the limit, whether or not the broker is there."""

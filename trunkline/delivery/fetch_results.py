@@ -23,15 +23,22 @@ class FetchResults(dict[Any, Any]):
         on_jump: Told partition, expected and actual offset when a fetch begins behind the end of
             the one before it in the same assignment. Only a reset does that: the offset was out of
             range, because retention had deleted it. aiokafka itself goes on without a word.
+        on_unreadable: Told partition, offset and error when a batch cannot be read (its checksum,
+            its compression). The position stays before it, so that it is fetched again; an error
+            out of here would end the worker, and with it the partitions that can be read.
 
     """
 
     def __init__(
-        self, batched_topics: frozenset[str], on_jump: Callable[[Any, int, int], None]
+        self,
+        batched_topics: frozenset[str],
+        on_jump: Callable[[Any, int, int], None],
+        on_unreadable: Callable[[Any, int, Exception], None],
     ) -> None:
         super().__init__()
         self._batched_topics = batched_topics
         self._on_jump = on_jump
+        self._on_unreadable = on_unreadable
         #: Partition → assignment, and where its last fetch ended.
         self._ends: dict[Any, tuple[Any, int]] = {}
 
@@ -50,8 +57,11 @@ class FetchResults(dict[Any, Any]):
         fetched = result._partition_records
         begin = fetched.next_fetch_offset
         taken: list[Any] = []
-        for records in _batches(fetched):
-            taken += records
+        try:
+            for records in _batches(fetched):
+                taken += records
+        except Exception as error:
+            self._on_unreadable(tp, fetched.next_fetch_offset, error)
         result._update_position()
         result._partition_records = None
         assignment, end = self._ends.get(tp, (None, begin))
@@ -65,7 +75,7 @@ def _batches(fetched: Any) -> Iterator[list[Any]]:
     """Yield the records of each batch, without control batches and aborted transactions.
 
     Raises:
-        CorruptRecordException: A batch's checksum is wrong; nothing was taken, it is fetched again.
+        CorruptRecordException: A batch's checksum is wrong.
 
     """
     while fetched._records.has_next():

@@ -7,12 +7,19 @@ import contextlib
 import logging
 from collections.abc import Callable
 
+from aiokafka.errors import (
+    MessageSizeTooLargeError,
+    PolicyViolationError,
+    RecordListTooLargeError,
+)
+
 from trunkline.delivery.failure import (
     OFFSET,
     PARTITION,
     TOPIC,
     Failure,
     failure_headers,
+    has_payload,
     without_payload,
 )
 from trunkline.delivery.handler import Context
@@ -27,9 +34,14 @@ from trunkline.topology import FAILURE_HEADERS_BYTES, MAX_MESSAGE_BYTES
 
 logger = logging.getLogger(__name__)
 
+#: A failure record, and what to call once the broker has it.
+Waiting = tuple[OutRecord, Callable[[], None]]
+
 _MAX_BATCH = 500
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
+#: The broker refuses these for what is in the record: the same record will be refused again.
+_REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError, PolicyViolationError)
 
 
 class Handover:
@@ -45,7 +57,7 @@ class Handover:
         self._producer = producer
         self._topic = topic
         self._group = group
-        self._waiting: asyncio.Queue[tuple[OutRecord, Callable[[], None]]] = asyncio.Queue()
+        self._waiting: asyncio.Queue[Waiting] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -84,25 +96,48 @@ class Handover:
             batch = [await self._waiting.get()]
             while len(batch) < _MAX_BATCH and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
-            await self._send([record for record, _ in batch])
-            for _, done in batch:
-                done()
+            await self._send(batch)
 
-    async def _send(self, records: list[OutRecord]) -> None:
+    async def _send(self, batch: list[Waiting]) -> None:
         pause_s = _FIRST_PAUSE_S
-        while records:
+        while batch:
             try:
-                await self._producer.send_many(records)
+                await self._producer.send_many([record for record, _ in batch])
             except RecordTooLargeError as error:
-                records[error.index] = self._left_out(records[error.index], error)
+                record, done = batch[error.index]
+                batch[error.index] = (self._left_out(record, str(error)), done)
             except NotAcknowledgedError as error:
-                records = _unacknowledged(records, error)
-                pause_s = await self._pause(len(records), pause_s, str(error))
+                batch = _settle(batch, error)
+                if isinstance(error.__cause__, _REFUSALS):
+                    await self._send_singly(batch, str(error))
+                    return
+                pause_s = await self._pause(len(batch), pause_s, str(error))
             except Exception as error:
                 # Whatever it is, these events must not be taken for handed over.
-                pause_s = await self._pause(len(records), pause_s, f"{error!r}")
+                pause_s = await self._pause(len(batch), pause_s, f"{error!r}")
             else:
+                for _, done in batch:
+                    done()
                 return
+
+    async def _send_singly(self, batch: list[Waiting], reason: str) -> None:
+        """Find the record that the broker refuses for itself, so that it holds up no other."""
+        if len(batch) > 1:
+            for waiting in batch:
+                await self._send([waiting])
+            return
+        for record, done in batch:
+            if has_payload(record):
+                await self._send([(self._left_out(record, reason), done)])
+            else:
+                logger.error(
+                    "%s does not take the event at %s, not even without its payload: %s. It stays "
+                    "unfinished, and nothing behind it is committed, until a restart finds the "
+                    "topic's settings mended.",
+                    self._topic,
+                    _place(record),
+                    reason,
+                )
 
     async def _pause(self, waiting: int, pause_s: float, reason: str) -> float:
         logger.error(
@@ -115,14 +150,12 @@ class Handover:
         await asyncio.sleep(pause_s)
         return min(pause_s * 2, _LONGEST_PAUSE_S)
 
-    def _left_out(self, record: OutRecord, error: RecordTooLargeError) -> OutRecord:
-        headers = dict(record.headers)
+    def _left_out(self, record: OutRecord, reason: str) -> OutRecord:
         logger.error(
-            "The event at %s[%s]@%s is too large to be handed over (%s bytes, %s are allowed): %s "
-            "gets its origin and error only. Read it from its topic before its retention ends.",
-            *((headers[name] or b"").decode() for name in (TOPIC, PARTITION, OFFSET)),
-            error.size_bytes,
-            error.limit_bytes,
+            "The event at %s cannot be handed over as it is: %s. %s gets its origin and error "
+            "only: read the event from its topic before its retention ends.",
+            _place(record),
+            reason,
             self._topic,
         )
         return without_payload(record)
@@ -138,7 +171,19 @@ def failures_producer(settings: Settings) -> RecordProducer:
     )
 
 
-def _unacknowledged(records: list[OutRecord], error: NotAcknowledgedError) -> list[OutRecord]:
+def _place(record: OutRecord) -> str:
+    headers = dict(record.headers)
+    topic, partition, offset = (
+        (headers[name] or b"").decode() for name in (TOPIC, PARTITION, OFFSET)
+    )
+    return f"{topic}[{partition}]@{offset}"
+
+
+def _settle(batch: list[Waiting], error: NotAcknowledgedError) -> list[Waiting]:
+    """Finish what was acknowledged, and return the rest."""
     if not error.results:
-        return records
-    return [record for record, at in zip(records, error.results, strict=True) if at is None]
+        return batch
+    for (_, done), place in zip(batch, error.results, strict=True):
+        if place is not None:
+            done()
+    return [w for w, place in zip(batch, error.results, strict=True) if place is None]

@@ -104,6 +104,7 @@ def delivery_stats(app: DeliveryApp, rates: Rates) -> dict[str, Any]:
         "handled": sum(t["handled"] for t in topics.values()),
         "failed": sum(t["failed"] + t["invalid"] for t in topics.values()),
         "lost": app.lost,
+        "unreadable": app.unreadable,
         "lag": None if None in lags else sum(lags),
         "partitions": partitions,
         "rebalances": app.rebalances,

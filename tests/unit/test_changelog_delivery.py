@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 from faust.exceptions import ProducerSendError
 from faust.types import TP
-from mode import Service
 
 from trunkline.delivery.faust_internals import Consumer, Producer
 
@@ -17,8 +16,6 @@ CHANGELOG = TP("g-table-changelog", 0)
 
 class Recovering:
     """What of a consumer the delivery of single records uses, with a flow that can be stopped."""
-
-    wait_first = Service.wait_first
 
     def __init__(self):
         self.app = SimpleNamespace(
@@ -29,8 +26,15 @@ class Recovering:
         self.flow_active = True
         self.suspend_flow = asyncio.Event()
         self._read_offset = {CHANGELOG: None}
-        self._stopped, self._crashed = asyncio.Event(), asyncio.Event()
         self.delivered = []
+
+    async def wait_first(self, *coroutines):
+        """Wait for the first, and cancel the others, as mode does."""
+        tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def highwater(self, _tp):
         return 10_000

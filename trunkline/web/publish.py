@@ -2,7 +2,8 @@
 
 202 ``{"accepted": N, "records": [{"partition", "offset"}, …]}`` (``records`` up to 100 events)
 400 an event is wrong, 404 no such topic, 413 too large, 415 no JSON: nothing was published
-503 Kafka is away, or did not acknowledge in time: nothing of a list is visible, send it again
+503 Kafka is away, or did not acknowledge in time: send it again. With ``"outcome": "unknown"``
+    it may be there all the same, a list as a whole; else nothing of it is visible
 
 Every error is ``{"error": {"message", …}}``; for a wrong event with ``field``, and ``index`` or
 ``line``.
@@ -22,6 +23,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
 from trunkline.delivery.producer import RecordTooLargeError
+from trunkline.delivery.transactions import OutcomeUnknownError
 from trunkline.errors import ConfigurationError, PublishError
 from trunkline.publishing import (
     PreparedEvent,
@@ -86,7 +88,7 @@ async def _publish(publisher: PublisherService, topic: str, request: web.Request
         except UnavailableError as error:
             raise _RefusedError(503, str(error), retry_after_s=error.retry_after_s) from None
         except PublishError as error:
-            raise _not_acknowledged(error) from None
+            raise _not_acknowledged(error, len(events)) from None
     shown = places if len(places) <= _PLACES_SHOWN else []
     records = [{"partition": place.partition, "offset": place.offset} for place in shown]
     return _json(202, {"accepted": len(places)} | ({"records": records} if records else {}))
@@ -181,11 +183,15 @@ def _traceparent(request: web.Request) -> str | None:
     return given[0] if len(given) == 1 and _TRACEPARENT.match(given[0]) else None
 
 
-def _not_acknowledged(error: PublishError) -> _RefusedError:
+def _not_acknowledged(error: PublishError, count: int) -> _RefusedError:
     sizes = (MessageSizeTooLargeError, RecordListTooLargeError)
     if isinstance(error, RecordTooLargeError) or isinstance(error.__cause__, sizes):
         return _RefusedError(413, f"{error} (the topic's max.message.bytes)")
-    return _RefusedError(503, str(error), retry_after_s=2)
+    # One event may stand in its topic when only the acknowledgement was lost; so may a list whose
+    # commit was never answered, as a whole. Any other list is not visible.
+    is_unknown = count == 1 or isinstance(error, OutcomeUnknownError)
+    outcome = "unknown" if is_unknown else "not published"
+    return _RefusedError(503, str(error), retry_after_s=2, outcome=outcome)
 
 
 def _refuse(publisher: PublisherService, topic: str, refusal: _RefusedError) -> web.Response:

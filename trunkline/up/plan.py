@@ -54,6 +54,9 @@ def pods_of(
 
 def _environment(pod: str, port: int, servers: str, data_dir: Path) -> dict[str, str]:
     return {
+        # Pods keep their names here, so one that is killed and started again is back at once (seed,
+        # section 4); without it the group waits for the session timeout.
+        "TRUNKLINE_STATIC_MEMBERSHIP": "true",
         **os.environ,
         # The Procfile says `faust`: that of the environment that runs this.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",

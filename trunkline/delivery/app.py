@@ -115,7 +115,6 @@ class DeliveryApp(faust.App):
         self.before_consumer: list[Service] = []
         self.gate = BrokerGate(settings)
         self.dispatcher = Dispatcher([], _NoSink(), set_current_event)
-        self.handover: Handover | None = None
         #: Whether the group has given this worker its partitions, be it none.
         self.has_assignment = False
         #: Offsets that retention deleted before this worker could handle them.
@@ -168,7 +167,6 @@ class DeliveryApp(faust.App):
     ) -> None:
         """Make an agent for each subscription; its failed events go to the failures topic."""
         handover = Handover(producer, failures_topic, self.conf.id)
-        self.handover = handover
         self.before_consumer += [StartStop(producer), StartStop(handover)]
         self.dispatcher = Dispatcher(subscriptions, handover, set_current_event)
         self.batched_topics = frozenset(s.topic for s in subscriptions)

@@ -116,19 +116,27 @@ class Chain:
         When the handler raises, nobody knows which event it was: each is then handled by itself, so
         that only the bad ones fail (they are handled again, which at-least-once allows).
         """
-        good = self._decode_all(records)
-        if not good:
-            return
+        if good := self._decode_all(records):
+            await self._handle_batch(good)
+
+    async def _handle_batch(self, good: Sequence[tuple[Any, Any]]) -> None:
+        failure: BaseException
         try:
             await self._call_batch(good)
         except (Exception, SystemExit) as error:
-            await self._isolate(good, error)
+            failure = error
         except asyncio.CancelledError as error:
             _raise_if_ours(error)
-            await self._isolate(good, error)
+            failure = error
         else:
             self.tracker.finish_many([record.offset for record, _ in good])
             self._counters.handled += len(good)
+            return
+        if len(good) == 1:
+            self._fail(good[0][0], failure)
+            return
+        for pair in good:
+            await self._handle_batch([pair])
 
     def _decode_all(self, records: Sequence[Any]) -> list[tuple[Any, Any]]:
         good = []
@@ -147,22 +155,6 @@ class Chain:
             await self._handle(events, [self._context(record) for record, _ in good])
         else:
             await self._handle(events)
-
-    async def _isolate(self, good: Sequence[tuple[Any, Any]], error: BaseException) -> None:
-        if len(good) == 1:
-            self._fail(good[0][0], error)
-            return
-        for pair in good:
-            try:
-                await self._call_batch([pair])
-            except (Exception, SystemExit) as own_error:
-                self._fail(pair[0], own_error)
-            except asyncio.CancelledError as own_error:
-                _raise_if_ours(own_error)
-                self._fail(pair[0], own_error)
-            else:
-                self.tracker.finish(pair[0].offset)
-                self._counters.handled += 1
 
     def _refuse(self, record: Any, error: Exception) -> None:
         self._counters.invalid += 1

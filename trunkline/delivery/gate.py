@@ -16,6 +16,7 @@ from mode import Service
 
 from trunkline.errors import BrokerError, ConfigurationError, TrunklineError
 from trunkline.settings import Settings
+from trunkline.topics.connecting import quiet_aiokafka
 
 logger = logging.getLogger(__name__)
 
@@ -84,13 +85,10 @@ async def answers(servers: list[str]) -> None:
 
     """
     client = AIOKafkaClient(bootstrap_servers=servers)
-    quiet = logging.getLogger("aiokafka")
-    level = quiet.level
-    quiet.setLevel(logging.CRITICAL)
     try:
-        await client.bootstrap()
+        with quiet_aiokafka():
+            await client.bootstrap()
     finally:
-        quiet.setLevel(level)
         await client.close()
 
 

@@ -50,3 +50,11 @@ class InvalidEventError(TrunklineError):
 
 class Permanent(TrunklineError):  # noqa: N818  # read as an adjective: raise Permanent("…")
     """Raise from a handler when no retry can help: the event is bad, not the world."""
+
+
+class DependencyDown(TrunklineError):  # noqa: N818  # as above: raise DependencyDown("…")
+    """Raise from a handler when what it needs is away: a database, another service.
+
+    The event is not to blame: no retry is counted, its partition pauses uncommitted, and goes on
+    when a probe succeeds (the breaker, issue 4).
+    """

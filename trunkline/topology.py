@@ -33,6 +33,9 @@ ORDER_CREATED = "order.created"
 NOTIFICATION_SENT = "user.notification.sent"
 NOTIFICATION_FANOUT = "notification.fanout"
 USER_ACTIVITY = "user.activity"
+#: Put before a topic's plain name: where the events end that no group could handle.
+DEAD_LETTERS_PREFIX = "dlq."
+DLQ_SERVICE = "dlq"
 
 Role = Literal["publisher", "consumer"]
 
@@ -72,6 +75,7 @@ class Service:
         reads: Topics that its agents handle.
         publishes: Topics that its HTTP endpoint takes events for.
         relays_to: Topics that its agents write to.
+        reads_dead_letters: Whether it reads every ``dlq.<topic>``.
         pods: How many ``scripts/up`` starts.
 
     """
@@ -82,6 +86,7 @@ class Service:
     reads: tuple[str, ...] = ()
     publishes: tuple[str, ...] = ()
     relays_to: tuple[str, ...] = ()
+    reads_dead_letters: bool = False
     pods: int = 1
 
 
@@ -111,8 +116,12 @@ SERVICES = (
         pods=2,
     ),
     Service("activity-processor", "consumer", "activity-group", reads=(USER_ACTIVITY,), pods=2),
+    # Reads the dead letters of every topic that some group reads.
+    Service(DLQ_SERVICE, "consumer", "dlq-consumer-group", reads_dead_letters=True),
 )
 
+#: The table in which a group's failed events wait; its changelog is ``<group>-retries-changelog``.
+RETRIES_TABLE = "retries"
 #: The table of the activity-processor; its changelog is ``<group>-<table>-changelog``.
 ACTIVITY_TABLE = "activity-counts"
 FAILURES_PARTITIONS = 3
@@ -173,24 +182,80 @@ class Topology:
 
         Key and value are those of the failed record; its origin and the error are in headers.
         """
-        name = self.real_name(self.plain_name(group))
         return Topic(
-            f"{name}.failures",
+            f"{self._group(group)}.failures",
             FAILURES_PARTITIONS,
             retention_ms=30 * DAY_MS,
             max_message_bytes=MAX_MESSAGE_BYTES + FAILURE_HEADERS_BYTES,
         )
 
+    def retries_changelog(self, group: str) -> Topic:
+        """Return the changelog of a group's retries table: one partition for each of failures."""
+        return Topic(
+            f"{self._group(group)}-{RETRIES_TABLE}-changelog",
+            FAILURES_PARTITIONS,
+            retention_ms=-1,
+            cleanup_policy="compact",
+            same_partitions_as=self.failures_topic(group).name,
+            max_message_bytes=MAX_MESSAGE_BYTES + 2 * FAILURE_HEADERS_BYTES,
+        )
+
+    def held_keys_topic(self, group: str) -> Topic:
+        """Return the topic that says which keys of a group wait behind a failed event."""
+        return Topic(
+            f"{self._group(group)}.held-keys",
+            FAILURES_PARTITIONS,
+            retention_ms=-1,
+            cleanup_policy="compact",
+        )
+
+    def dead_letters_topic(self, topic: str) -> Topic:
+        """Return the topic of a topic's dead letters, ``dlq.<topic>``: kept for ever.
+
+        They carry their event's timestamp, by which Kafka would count a retention: an old event
+        would be deleted on arrival.
+        """
+        source = self.topic(topic)
+        return Topic(
+            self.real_name(f"{DEAD_LETTERS_PREFIX}{self.plain_name(source.name)}"),
+            source.partitions,
+            retention_ms=-1,
+            max_message_bytes=MAX_MESSAGE_BYTES + FAILURE_HEADERS_BYTES,
+        )
+
+    def dead_letters_topics(self) -> list[Topic]:
+        """Return the dead letter topics of all topics that some group reads."""
+        read = dict.fromkeys(name for service in self.services for name in service.reads)
+        return [self.dead_letters_topic(name) for name in read]
+
+    def dead_letter_actions_topic(self) -> Topic:
+        """Return the topic that says which dead letters were redriven or discarded."""
+        group = self.service(DLQ_SERVICE).group
+        return Topic(f"{group}.actions", 1, retention_ms=-1, cleanup_policy="compact")
+
+    def _group(self, group: str) -> str:
+        return self.real_name(self.plain_name(group))
+
+    def _topics_of_group(self, group: str) -> list[Topic]:
+        return [
+            self.failures_topic(group),
+            self.retries_changelog(group),
+            self.held_keys_topic(group),
+        ]
+
     def topics(self) -> list[Topic]:
         """Return every topic that the application needs, in the order of the declaration."""
         topics = [replace(t, name=self.real_name(t.name)) for t in self.declared_topics]
-        topics += [self.failures_topic(s.group) for s in self.services if s.group]
         for service in self.services:
+            topics += self._topics_of_group(service.group) if service.group else []
             topics += self.changelogs(service.name)
+        topics += self.dead_letters_topics()
+        if any(service.reads_dead_letters for service in self.services):
+            topics.append(self.dead_letter_actions_topic())
         return topics
 
     def changelogs(self, service_name: str) -> list[Topic]:
-        """Return the changelogs of a service's tables; Faust derives the same names."""
+        """Return the changelogs of a service's own tables; Faust derives the same names."""
         service = self.service(service_name)
         if service.name != "activity-processor" or not service.group:
             return []
@@ -217,7 +282,10 @@ class Topology:
         names = (*service.reads, *service.publishes, *service.relays_to)
         topics = [self.topic(name) for name in dict.fromkeys(names)]
         if service.group:
-            topics.append(self.failures_topic(service.group))
+            topics += self._topics_of_group(service.group)
+            topics += [self.dead_letters_topic(name) for name in service.reads]
+        if service.reads_dead_letters:
+            topics += [*self.dead_letters_topics(), self.dead_letter_actions_topic()]
         return topics + self.changelogs(service_name)
 
     @staticmethod

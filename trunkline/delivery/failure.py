@@ -32,6 +32,15 @@ FIRST_FAILED_AT_MS = "trunkline.first-failed-at-ms"
 #: Bytes of an event that was too large to be handed over: its value, and a key over 1 KiB, are left
 #: out. It still stands at its origin.
 LEFT_OUT_BYTES = "trunkline.left-out-bytes"
+#: How often the event was redriven from dead letters; absent is never.
+REDRIVES = "trunkline.redrives"
+#: What a record in a failures topic is; absent is ``failed``. The last two are commands, which
+#: carry no event but name one by TOPIC, PARTITION, OFFSET and TIMESTAMP_MS, and go to the failures
+#: partition in whose table it waits.
+RECORD = "trunkline.record"
+FAILED, PARKED, REDRIVEN, NOW, DISCARD = "failed", "parked", "redriven", "now", "discard"
+#: Whether the event's key is held back at the source until the event is through (value ``1``).
+HELD = "trunkline.held"
 
 _OURS = ("__streams.errors.", "trunkline.")
 

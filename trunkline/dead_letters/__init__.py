@@ -1,0 +1,1 @@
+"""Dead letters: read them, whoever wrote them, group them, redrive, export and discard them."""

@@ -105,10 +105,10 @@ class RetryEntry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class HeldRange(msgspec.Struct, frozen=True, array_like=True):
-    """Which events of a key a source partition's worker has handed over and not committed past.
+    """Which events of a key a source partition's worker has settled and not committed past.
 
-    Every event of the key from ``first`` to ``last`` (offsets) was handed over: if one of them is
-    delivered again, it is passed over. The timestamps (the lowest and the highest) keep a topic
+    Every event of the key from ``first`` to ``last`` (offsets) was handed over or handled: if one
+    of them is delivered again, it is passed over. The timestamps (the lowest and the highest) keep a topic
     that was made anew from being taken for the old one.
 
     Attributes:

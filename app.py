@@ -15,6 +15,7 @@ from typing import Any
 from aiohttp import web
 
 from agents.auth_registered import count_registrations, store_users
+from agents.failing import failing_events
 from agents.fan_out import relay_notifications
 from agents.order_created import count_orders
 from agents.user_activity import count_activity
@@ -26,7 +27,6 @@ from tables.users import Users
 from trunkline import topology as names
 from trunkline.delivery.app import DeliveryApp
 from trunkline.delivery.handler import Handler, Subscription
-from trunkline.delivery.handover import failures_producer
 from trunkline.delivery.producer import RecordProducer
 from trunkline.delivery.receiver import BroadcastReceiver
 from trunkline.delivery.startstop import Part, StartStop
@@ -34,6 +34,7 @@ from trunkline.delivery.stats import Rates, delivery_stats
 from trunkline.delivery.tail import TopicTail
 from trunkline.errors import ConfigurationError, TrunklineError
 from trunkline.publishing.service import PublisherService
+from trunkline.retries.policy import RetryPolicy, check_policies
 from trunkline.settings import Settings, load_settings
 from trunkline.topics import check_service_topics
 from trunkline.topology import Service, Topology
@@ -60,6 +61,7 @@ def create_app(service: str | None = None, settings: Settings | None = None) -> 
         known = ", ".join(s.name for s in topology.services)
         raise ConfigurationError(f"TRUNKLINE_SERVICE is not set. Set it to one of: {known}.")
     declared = topology.service(name)
+    check_policies(settings, [topic.name for topic in topology.declared_topics])
     return _Wiring(declared, settings.model_copy(update={"service": name}), topology).app
 
 
@@ -73,6 +75,8 @@ class _Wiring:
         self.stats: dict[str, Callable[[], Any]] = {}
         self.readiness: list[Callable[[], tuple[bool, str]]] = []
         self.routes: list[web.RouteDef] = []
+        #: Retry policies by plain topic name, where a handler needs one of its own.
+        self.policies: dict[str, RetryPolicy] = {}
         self.app = DeliveryApp(
             service.group or service.name,
             settings,
@@ -129,6 +133,8 @@ class _Wiring:
         counts = ActivityCounts(
             table, self.settings.activity_window_s, self.settings.activity_windows_kept
         )
+        # It writes a table of the source partition's worker: nobody else can try an event again.
+        self.policies[names.USER_ACTIVITY] = RetryPolicy(retryable=False)
         self._subscribe(self._batches(names.USER_ACTIVITY, count_activity(counts)))
         self.stats["activity"] = lambda: counts.rows(self._assigned_partitions(source.name))
         self.stats["late"] = lambda: counts.late
@@ -180,8 +186,9 @@ class _Wiring:
     def _subscribe(self, *subscriptions: Subscription) -> None:
         group = self.service.group
         assert group is not None
-        producer = failures_producer(self.settings)
-        self.app.subscribe(subscriptions, producer, self.topology.failures_topic(group).name)
+        self.app.subscribe(
+            subscriptions, failing_events(self.app, self.topology, group, self.policies)
+        )
         rates = Rates(self.app)
         self.app.before_consumer.append(rates)
         self.stats["delivery"] = lambda: delivery_stats(self.app, rates)

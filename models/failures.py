@@ -64,6 +64,7 @@ class RetryState(msgspec.Struct, frozen=True, array_like=True):
         first_error: The first attempt's error, None when there was none.
         last_error: The last one's.
         exhausted: No attempts are left: it waits to become a dead letter.
+        discarded: An operator discarded it: it goes when its turn comes.
 
     """
 
@@ -72,6 +73,7 @@ class RetryState(msgspec.Struct, frozen=True, array_like=True):
     first_error: ErrorInfo | None = None
     last_error: ErrorInfo | None = None
     exhausted: bool = False
+    discarded: bool = False
 
 
 class RetryEntry(msgspec.Struct, frozen=True, array_like=True):
@@ -108,8 +110,8 @@ class HeldRange(msgspec.Struct, frozen=True, array_like=True):
     """Which events of a key a source partition's worker has settled and not committed past.
 
     Every event of the key from ``first`` to ``last`` (offsets) was handed over or handled: if one
-    of them is delivered again, it is passed over. The timestamps (the lowest and the highest) keep a topic
-    that was made anew from being taken for the old one.
+    of them is delivered again, it is passed over. The timestamps (the lowest and the highest) keep
+    a topic that was made anew from being taken for the old one.
 
     Attributes:
         version: Of this format.

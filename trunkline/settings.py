@@ -6,16 +6,18 @@ names for already (``KAFKA_BOOTSTRAP_SERVERS``, ``DATABASE_URL``).
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from trunkline.errors import ConfigurationError
+from trunkline.retries.backoff import parse_backoff
 
 #: Where the embedded broker listens unless told otherwise.
 EMBEDDED_PORT = 19092
@@ -81,6 +83,36 @@ class Settings(BaseSettings):
     #: Keys of a partition that are handled at once, by plain topic name: ``{"order.created": 9}``.
     concurrency: dict[str, Annotated[int, Field(ge=1, le=10_000)]] = Field(default_factory=dict)
 
+    #: Seed, DLQ handling: retries of a failed event, after its first attempt.
+    max_retries: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        3, validation_alias=AliasChoices("TRUNKLINE_MAX_RETRIES", "MAX_RETRIES")
+    )
+    #: Delays between them; see ``trunkline/retries/backoff.py``.
+    retry_backoff: str = "exponential:1,2,60"
+    #: Time since its first failure after which an event is given up; 0 is no limit.
+    retry_deadline_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    #: Fields of :class:`trunkline.retries.policy.RetryPolicy` by plain topic name, as JSON:
+    #: ``{"order.created": {"max_retries": 5}}``. Checked by ``check_policies``.
+    retry: Annotated[dict[str, Any], NoDecode] = Field(default_factory=dict)
+
+    #: Attempts at waiting events that run at once, for each partition of the failures topic.
+    retry_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 64
+
+    #: Breaker: share of a topic's attempts that may fail for a transient reason, on one pod, before
+    #: its events wait; 0 judges no share. It needs that many attempts within the window.
+    breaker_share: Annotated[float, Field(ge=0, le=1)] = 0.9
+    breaker_min_attempts: Annotated[int, Field(ge=1)] = 100
+    breaker_window_s: Annotated[float, Field(ge=0.1, le=3600)] = 10.0
+    #: How long they wait before one of them is tried; it doubles up to the longest.
+    breaker_first_pause_s: Annotated[float, Field(ge=0.01, le=3600)] = 1.0
+    breaker_longest_pause_s: Annotated[float, Field(ge=0.01, le=3600)] = 30.0
+    #: Flood guard: share of a topic's events that may become dead letters, on one pod, before they
+    #: are stopped for the pause; 0 stops none. It needs that many events within the window.
+    flood_guard_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    flood_guard_min_events: Annotated[int, Field(ge=1)] = 1_000
+    flood_guard_window_s: Annotated[float, Field(ge=0.1, le=86_400)] = 60.0
+    flood_guard_pause_s: Annotated[float, Field(ge=0.1, le=86_400)] = 60.0
+
     #: Seed, section 3: ``fanout`` (a pod relays, all read that) or ``direct`` (a group a pod).
     notifications: Literal["fanout", "direct"] = "fanout"
     #: Clients of ``/notifications`` that one pod takes, and notifications that may wait for one.
@@ -100,6 +132,25 @@ class Settings(BaseSettings):
         if value and not _NAME.match(value):
             raise ValueError("use letters, digits, '.', '_' and '-', at most 100 of them")
         return value
+
+    @field_validator("retry_backoff")
+    @classmethod
+    def _is_a_backoff(cls, value: str) -> str:
+        try:
+            return str(parse_backoff(value))
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
+
+    @field_validator("retry", mode="before")
+    @classmethod
+    def _is_json_by_topic(cls, value: Any) -> Any:
+        try:
+            decoded = json.loads(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise ValueError(f"is no JSON ({error})") from None
+        if isinstance(decoded, dict):
+            return decoded
+        raise ValueError('write a JSON object: {"order.created": {"max_retries": 5}}')
 
     @property
     def pod_name(self) -> str:
@@ -150,8 +201,16 @@ def load_settings(**overrides: object) -> Settings:
 def _explain(error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
-        name = str(problem["loc"][0])
-        variable = name if name.isupper() else f"TRUNKLINE_{name.upper()}"
+        variable = _variable_of(str(problem["loc"][0]))
         message = str(problem["msg"]).removeprefix("Value error, ")
         lines.append(f"{variable}={problem['input']!r}: {message}")
     return "Wrong settings:\n  " + "\n  ".join(lines)
+
+
+def _variable_of(place: str) -> str:
+    """Return the variable that was set: pydantic names a field's first one."""
+    for field in Settings.model_fields.values():
+        alias = field.validation_alias
+        if isinstance(alias, AliasChoices) and place in alias.choices:
+            return next((str(name) for name in alias.choices if os.environ.get(str(name))), place)
+    return place if place.isupper() else f"TRUNKLINE_{place.upper()}"

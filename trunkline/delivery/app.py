@@ -17,6 +17,7 @@ from mode import Service
 
 from trunkline.delivery.deadline import Deadline
 from trunkline.delivery.dispatch import Dispatcher
+from trunkline.delivery.failing import FailingEvents, make_target
 from trunkline.delivery.faust_internals import (
     CLOSE_TIMEOUT_S,
     BatchTopic,
@@ -25,11 +26,14 @@ from trunkline.delivery.faust_internals import (
 )
 from trunkline.delivery.gate import BrokerGate, abort, require_free_port
 from trunkline.delivery.handler import Subscription
-from trunkline.delivery.handover import Handover
+from trunkline.delivery.held_keys import HeldKeys
+from trunkline.delivery.keeper import HoldKeeper
 from trunkline.delivery.logs import make_readable
-from trunkline.delivery.producer import RecordProducer
 from trunkline.delivery.startstop import StartStop
+from trunkline.delivery.target import Target
 from trunkline.errors import ConfigurationError
+from trunkline.retries.attempt import Attempts
+from trunkline.retries.failures import DeadBatch, Failures
 from trunkline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -114,7 +118,9 @@ class DeliveryApp(faust.App):
         #: Services that start after the broker is there and before anything is consumed.
         self.before_consumer: list[Service] = []
         self.gate = BrokerGate(settings)
-        self.dispatcher = Dispatcher([], _NoSink(), set_current_event)
+        #: Made by :meth:`subscribe`; an app without subscriptions has none.
+        self.dispatcher: Dispatcher | None = None
+        self.targets: dict[str, Target] = {}
         #: Whether the group has given this worker its partitions, be it none.
         self.has_assignment = False
         #: Offsets that retention deleted before this worker could handle them.
@@ -162,20 +168,64 @@ class DeliveryApp(faust.App):
 
     # -- wiring
 
-    def subscribe(
-        self, subscriptions: Sequence[Subscription], producer: RecordProducer, failures_topic: str
-    ) -> None:
-        """Make an agent for each subscription; its failed events go to the failures topic."""
-        handover = Handover(producer, failures_topic, self.conf.id)
-        self.before_consumer += [StartStop(producer), StartStop(handover)]
-        self.dispatcher = Dispatcher(subscriptions, handover, set_current_event)
-        self.batched_topics = frozenset(s.topic for s in subscriptions)
-        for subscription in subscriptions:
-            topic = BatchTopic(self, topics=[subscription.topic])
-            self.agent(topic, name=f"trunkline.{subscription.topic}")(self._dispatching())
+    def subscribe(self, subscriptions: Sequence[Subscription], failing: FailingEvents) -> None:
+        """Make an agent for each subscription, one for failed events and one for dead letters.
+
+        Args:
+            subscriptions: Topics and their handlers.
+            failing: What becomes of events that fail.
+
+        """
+        settings = self.trunkline
+        self.targets = {
+            s.topic: make_target(s, failing.policy_of(s.topic), settings) for s in subscriptions
+        }
+        replica = HeldKeys(failing.held_keys_tail(settings))
+        handover = failing.handover(settings, replica, self.conf.id)
+        self.keeper = HoldKeeper(
+            replica,
+            handover,
+            group=self.conf.id,
+            failures_topic=failing.failures_topic,
+            held_keys_topic=failing.held_keys_topic,
+            commit=self._commit,
+        )
+        dead = self.channel()
+        self.failures = Failures(
+            failing.failures_topic,
+            failing.held_keys_topic,
+            failing.store,
+            {topic: Attempts(target) for topic, target in self.targets.items()},
+            failing.on_record,
+            self._sender_of(dead),
+            settings.retry_concurrency,
+        )
+        self.before_consumer += [StartStop(handover), replica, self.keeper]
+        self.dispatcher = Dispatcher(self.targets, self.keeper, self.failures, set_current_event)
+        topics = [*self.targets, failing.failures_topic]
+        self.batched_topics = frozenset(topics)
+        for name in topics:
+            topic = BatchTopic(self, topics=[name])
+            self.agent(topic, name=f"trunkline.{name}")(self._dispatching())
+        self.agent(dead, name="trunkline.dead_letters")(_forwarding(failing.forward))
+
+    async def _commit(self) -> None:
+        await self.consumer.commit()
+
+    def _sender_of(self, channel: Any) -> Callable[[DeadBatch], None]:
+        """Return what puts a batch into a channel, without waiting for the agent."""
+        sending: set[asyncio.Task[None]] = set()
+
+        def send(batch: DeadBatch) -> None:
+            task = asyncio.create_task(channel.put(batch))
+            sending.add(task)
+            task.add_done_callback(sending.discard)
+
+        return send
 
     def _dispatching(self) -> Callable[[Any], Any]:
         async def handle_batches(stream: Any) -> None:
+            assert self.dispatcher is not None
             async for event in _events(stream):
                 self.dispatcher.dispatch(event.value, event)
 
@@ -211,9 +261,12 @@ class DeliveryApp(faust.App):
         )
 
 
-class _NoSink:
-    def hand_over(self, context: Any, failure: Any, done: Callable[[], None]) -> None:
-        raise RuntimeError("An app without subscriptions has nothing to hand over")
+def _forwarding(forward: Callable[[DeadBatch], None]) -> Callable[[Any], Any]:
+    async def dead_letters(stream: Any) -> None:
+        async for batch in stream:
+            forward(batch)
+
+    return dead_letters
 
 
 async def _events(stream: Any) -> AsyncIterator[Any]:

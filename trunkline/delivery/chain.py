@@ -3,57 +3,71 @@
 An event is finished, so that its offset may be committed, only when the handler returned or the
 broker has acknowledged the hand-over. This is the one place that catches broadly: no event can stop
 the ones behind it, and nothing is swallowed.
+
+An event whose key waits for a failed one is parked behind it, one that was handed over before a
+crash is passed over; and while what the handler needs is away, events wait here, unfinished.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 from trunkline.delivery.decode import check_key, decoder_for, explain
 from trunkline.delivery.failure import Failure
-from trunkline.delivery.handler import Context, Subscription
+from trunkline.delivery.handler import Context
+from trunkline.delivery.holds import PartitionHolds
 from trunkline.delivery.offsets import OffsetTracker
-from trunkline.errors import InvalidEventError, Permanent
+from trunkline.delivery.quota import LogQuota
+from trunkline.delivery.target import Target
+from trunkline.errors import InvalidEventError
+
+_quota = LogQuota(logging.getLogger(__name__))
 
 
-class FailureSink(Protocol):
-    """Takes failed events and calls back when the broker has them."""
+class Source(Protocol):
+    """Where the failed events of one source partition go; see ``keeper.SourcePartition``."""
+
+    @property
+    def holds(self) -> PartitionHolds:
+        """What is held on the partition."""
+
+    async def take_over(self) -> None:
+        """Learn what earlier owners held; before anything is handled."""
 
     def hand_over(self, context: Context, failure: Failure, done: Callable[[], None]) -> None:
         """Forward a failed event; call ``done`` once the broker acknowledged it."""
 
-
-class Counters:
-    """What happened on one topic since this worker started."""
-
-    __slots__ = ("delivered", "failed", "handed_over", "handled", "invalid")
-
-    def __init__(self) -> None:
-        self.delivered = 0
-        self.handled = 0
-        self.failed = 0
-        self.invalid = 0
-        self.handed_over = 0
-
-    def as_dict(self) -> dict[str, int]:
-        """Return the counts by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
+    def park(self, context: Context, done: Callable[[], None]) -> None:
+        """Forward an event that waits behind a failed one of its key."""
 
 
 class Chain:
     """Take records of one partition, one at a time or in batches, to their end.
 
     A record is whatever has ``offset``, ``timestamp`` (ms), ``key``, ``value`` and ``headers``.
+
+    Args:
+        target: The handler, with what its failures are due.
+        tracker: The partition's offsets.
+        source: Where its failed events go.
+        partition: Which one.
+
     """
 
     __slots__ = (
         "_counters",
         "_decode",
         "_handle",
+        "_held_up",
+        "_holds",
+        "_is_batch",
         "_partition",
-        "_sink",
+        "_source",
+        "_target",
         "_topic",
         "_wants_context",
         "handing_over",
@@ -61,23 +75,33 @@ class Chain:
     )
 
     def __init__(
-        self,
-        subscription: Subscription,
-        tracker: OffsetTracker,
-        sink: FailureSink,
-        counters: Counters,
-        partition: int,
+        self, target: Target, tracker: OffsetTracker, source: Source, partition: int
     ) -> None:
+        subscription = target.subscription
         self.tracker = tracker
+        self._target = target
         self._topic = subscription.topic
         self._partition = partition
         self._handle = subscription.handler
+        self._is_batch = subscription.shape == "batch"
         self._wants_context = subscription.wants_context
         self._decode = decoder_for(subscription.model)
-        self._sink = sink
-        self._counters = counters
+        self._source = source
+        self._holds = source.holds
+        self._counters = target.counters
         #: Failed events whose hand-over the broker has not acknowledged yet.
         self.handing_over = 0
+        #: Tasks that wait for the breaker or the flood guard, and do nothing else.
+        self._held_up: set[asyncio.Task[Any]] = set()
+
+    async def take_over(self) -> None:
+        """Learn what earlier owners of the partition held back; before anything is handled."""
+        await self._source.take_over()
+
+    def end_waits(self) -> None:
+        """End the tasks that wait for better times: their events stay unfinished."""
+        for task in self._held_up:
+            task.cancel()
 
     async def each(self, records: Iterable[Any]) -> None:
         """Take records through the chain one after the other.
@@ -87,14 +111,20 @@ class Chain:
         """
         decode, handle, finish = self._decode, self._handle, self.tracker.finish
         counters, wants_context = self._counters, self._wants_context
+        holds, breaker = self._holds, self._target.breaker
         for record in records:
+            if holds and self._divert(record):
+                continue
             try:
                 key = record.key
                 if key is not None and not key.isascii():
                     check_key(key)
                 event = decode(record.value)
             except Exception as error:
-                self._refuse(record, error)
+                await self._refuse(record, error)
+                continue
+            if breaker.is_open:
+                await self._try(((record, event),))
                 continue
             try:
                 if wants_context:
@@ -102,10 +132,10 @@ class Chain:
                 else:
                     await handle(event)
             except (Exception, SystemExit) as error:
-                self._fail(record, error)
+                await self._judge(record, event, error)
             except asyncio.CancelledError as error:
-                _raise_if_ours(error)
-                self._fail(record, error)
+                raise_if_ours(error)
+                await self._judge(record, event, error)
             else:
                 finish(record.offset)
                 counters.handled += 1
@@ -116,60 +146,152 @@ class Chain:
         When the handler raises, nobody knows which event it was: each is then handled by itself, so
         that only the bad ones fail (they are handled again, which at-least-once allows).
         """
-        if good := self._decode_all(records):
+        if good := await self._decode_all(records):
             await self._handle_batch(good)
 
     async def _handle_batch(self, good: Sequence[tuple[Any, Any]]) -> None:
-        failure: BaseException
-        try:
-            await self._call_batch(good)
-        except (Exception, SystemExit) as error:
-            failure = error
-        except asyncio.CancelledError as error:
-            _raise_if_ours(error)
-            failure = error
-        else:
-            self.tracker.finish_many([record.offset for record, _ in good])
-            self._counters.handled += len(good)
-            return
-        if len(good) == 1:
-            self._fail(good[0][0], failure)
-            return
+        if not self._target.breaker.is_open:
+            failure = await self._call(good)
+            if failure is None:
+                self._handled(good)
+                return
+            if len(good) == 1:
+                await self._judge(*good[0], failure)
+                return
+            if self._target.breaker.takes(failure):
+                await self._try(good)
+                return
         for pair in good:
-            await self._handle_batch([pair])
+            if not (self._holds and self._divert(pair[0])):
+                await self._try((pair,))
 
-    def _decode_all(self, records: Sequence[Any]) -> list[tuple[Any, Any]]:
+    async def _decode_all(self, records: Sequence[Any]) -> list[tuple[Any, Any]]:
         good = []
-        decode = self._decode
+        decode, holds = self._decode, self._holds
         for record in records:
+            if holds and self._divert(record):
+                continue
             try:
                 check_key(record.key)
                 good.append((record, decode(record.value)))
             except Exception as error:
-                self._refuse(record, error)
+                await self._refuse(record, error)
         return good
 
-    async def _call_batch(self, good: Sequence[tuple[Any, Any]]) -> None:
-        events = [event for _, event in good]
-        if self._wants_context:
-            await self._handle(events, [self._context(record) for record, _ in good])
-        else:
-            await self._handle(events)
+    async def _call(self, good: Sequence[tuple[Any, Any]]) -> BaseException | None:
+        """Call the handler; returns what it raised."""
+        try:
+            if self._is_batch:
+                events = [event for _, event in good]
+                if self._wants_context:
+                    await self._handle(events, [self._context(record) for record, _ in good])
+                else:
+                    await self._handle(events)
+                return None
+            record, event = good[0]
+            if self._wants_context:
+                await self._handle(event, self._context(record))
+            else:
+                await self._handle(event)
+        except (Exception, SystemExit) as error:
+            return error
+        except asyncio.CancelledError as error:
+            raise_if_ours(error)
+            return error
+        return None
 
-    def _refuse(self, record: Any, error: Exception) -> None:
+    def _handled(self, good: Sequence[tuple[Any, Any]]) -> None:
+        self.tracker.finish_many([record.offset for record, _ in good])
+        self._counters.handled += len(good)
+
+    # -- what does not go the usual way
+
+    def _divert(self, record: Any) -> bool:
+        """Pass over what was handed over before, and park what waits for its key."""
+        verdict = self._holds.verdict(record)
+        if verdict == "handle":
+            return False
+        if verdict == "pass over":
+            self._counters.passed_over += 1
+            self.tracker.finish(record.offset)
+            return True
+        self._counters.parked += 1
+        self.handing_over += 1
+        offset = record.offset
+        self._source.park(self._context(record), lambda: self._handed_over(offset))
+        return True
+
+    async def _judge(self, record: Any, event: Any, error: BaseException) -> None:
+        """Hand a failed event over, or try it again when its failure is its dependency's."""
+        if self._target.breaker.takes(error):
+            await self._try(((record, event),))
+        else:
+            await self._fail(record, error)
+
+    async def _try(self, good: Sequence[tuple[Any, Any]]) -> None:
+        """Handle events when the breaker lets them, until their dependency is there.
+
+        Several of them fail together only for their dependency: for any other failure each is
+        tried by itself.
+        """
+        breaker = self._target.breaker
+        while True:
+            async with AsyncExitStack() as stack:
+                await self._hold_up(stack.enter_async_context(breaker.admission()))
+                failure = await self._call(good)
+                if failure is None:
+                    breaker.succeeded()
+                    self._handled(good)
+                    return
+                is_down = breaker.takes(failure)
+            if is_down:
+                continue
+            if len(good) == 1:
+                await self._fail(good[0][0], failure)
+                return
+            for pair in good:
+                if not (self._holds and self._divert(pair[0])):
+                    await self._try((pair,))
+            return
+
+    async def _hold_up(self, wait: Awaitable[Any]) -> None:
+        """Wait for something that may take long, unless the partition is given away."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._held_up.add(task)
+        try:
+            await wait
+        finally:
+            self._held_up.discard(task)
+
+    async def _refuse(self, record: Any, error: Exception) -> None:
         self._counters.invalid += 1
         if not isinstance(error, InvalidEventError):
             error = explain(error, record.value)
-        self._hand_over(record, Failure.of(error, "invalid"))
+        await self._hand_over(record, Failure.of(error, "invalid"))
 
-    def _fail(self, record: Any, error: BaseException) -> None:
+    async def _fail(self, record: Any, error: BaseException) -> None:
         self._counters.failed += 1
-        self._hand_over(record, Failure.of(error, kind_of(error)))
+        await self._hand_over(record, Failure.of(error, self._target.policy.kind_of(error)))
 
-    def _hand_over(self, record: Any, failure: Failure) -> None:
+    async def _hand_over(self, record: Any, failure: Failure) -> None:
+        if not self._target.policy.retries(failure.kind):
+            guard = self._target.guard
+            while not guard.allows():
+                await self._hold_up(guard.wait())
+        context = self._context(record)
+        _quota.warning(
+            "%s: %s[%s]@%s failed: %s: %s",
+            failure.kind,
+            context.topic,
+            context.partition,
+            context.offset,
+            failure.exception,
+            failure.message,
+        )
         self.handing_over += 1
         offset = record.offset
-        self._sink.hand_over(self._context(record), failure, lambda: self._handed_over(offset))
+        self._source.hand_over(context, failure, lambda: self._handed_over(offset))
 
     def _context(self, record: Any) -> Context:
         return context_of(record, self._topic, self._partition)
@@ -193,19 +315,7 @@ def context_of(record: Any, topic: str, partition: int) -> Context:
     )
 
 
-def kind_of(error: BaseException) -> str:
-    """Return ``permanent`` or ``transient``; ``raise … from Permanent(…)`` counts as permanent."""
-    seen: BaseException | None = error
-    for _ in range(20):
-        if seen is None:
-            break
-        if isinstance(seen, Permanent | InvalidEventError):
-            return "permanent"
-        seen = seen.__cause__
-    return "transient"
-
-
-def _raise_if_ours(error: asyncio.CancelledError) -> None:
+def raise_if_ours(error: asyncio.CancelledError) -> None:
     """Let our own cancellation through; one that the handler let slip is its failure."""
     task = asyncio.current_task()
     if task is None or task.cancelling():

@@ -14,8 +14,13 @@ from trunkline.errors import InvalidEventError
 _AT_FIELD = re.compile(r"^(?P<reason>.*) - at `(?P<field>[^`]+)`$", re.DOTALL)
 
 
-def decoder_for(model: type[Event]) -> Callable[[bytes], Any]:
-    """Return the fast path: bytes to a validated event; raises msgspec's errors."""
+def decoder_for(model: type[Event] | None) -> Callable[[bytes], Any]:
+    """Return the fast path: bytes to a validated event; raises msgspec's errors.
+
+    Without a model nothing is decoded, and there is no event but the record itself.
+    """
+    if model is None:
+        return lambda _: None
     return msgspec.json.Decoder(model).decode
 
 

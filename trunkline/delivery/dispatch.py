@@ -3,40 +3,66 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from faust.types import TP
 
 from trunkline.delivery.batches import Batch
-from trunkline.delivery.chain import Chain, Counters, FailureSink
-from trunkline.delivery.handler import Subscription
-from trunkline.delivery.runner import Runner, runner_for
+from trunkline.delivery.chain import Chain
+from trunkline.delivery.keeper import HoldKeeper
+from trunkline.delivery.offsets import OffsetTracker
+from trunkline.delivery.runner import runner_for
+from trunkline.delivery.target import Target
+from trunkline.retries.failures import Failures
+
+
+class PartitionRunner(Protocol):
+    """Takes the records of one partition until it is given away."""
+
+    @property
+    def tracker(self) -> OffsetTracker:
+        """The partition's offsets, for this assignment."""
+
+    def feed(self, records: Sequence[Any]) -> None:
+        """Add fetched records, in the order of their offsets."""
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Start nothing new, and let what runs end."""
 
 
 @dataclass
 class _Assigned:
     """A partition that we have, its runner, and the stream's event that last brought records."""
 
-    runner: Runner
+    runner: PartitionRunner
     event: Any = None
 
 
 @dataclass
 class Dispatcher:
-    """Give every assigned partition a runner of its own, so that none waits for another."""
+    """Give every assigned partition a runner of its own, so that none waits for another.
 
-    subscriptions: Sequence[Subscription]
-    sink: FailureSink
+    Attributes:
+        targets: The subscriptions by the real names of their topics.
+        keeper: Knows what is held on the source partitions.
+        failures: What the failures partitions share.
+        set_current_event: Makes an event that of the running task.
+
+    """
+
+    targets: Mapping[str, Target]
+    keeper: HoldKeeper
+    failures: Failures
     set_current_event: Callable[[Any], None]
-    counters: dict[str, Counters] = field(init=False)
     _assigned: dict[TP, _Assigned] = field(init=False, default_factory=dict)
-    _by_topic: dict[str, Subscription] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self._by_topic = {s.topic: s for s in self.subscriptions}
-        self.counters = {s.topic: Counters() for s in self.subscriptions}
+    def opened(self, tp: TP, tracker: OffsetTracker) -> None:
+        """Start on a failures partition, records or not: what waits in its table is due."""
+        if tp.topic == self.failures.topic:
+            runner = self.failures.opened(tp.partition, tracker)
+            self._assigned[tp] = _Assigned(runner)
 
     def dispatch(self, batch: Batch, event: Any) -> None:
         """Hand a batch to its partition's runner; a batch of an ended assignment is dropped.
@@ -49,21 +75,25 @@ class Dispatcher:
         if batch.tracker.closed:
             return
         assigned = self._assigned.get(batch.tp)
-        if assigned is None or assigned.runner.chain.tracker is not batch.tracker:
+        if assigned is None or assigned.runner.tracker is not batch.tracker:
             assigned = self._assigned[batch.tp] = self._assign(batch)
         assigned.event = event
-        self.counters[batch.tp.topic].delivered += len(batch.records)
+        if target := self.targets.get(batch.tp.topic):
+            target.counters.delivered += len(batch.records)
         assigned.runner.feed(batch.records)
 
     def _assign(self, batch: Batch) -> _Assigned:
-        topic = batch.tp.topic
-        subscription = self._by_topic[topic]
-        chain = Chain(
-            subscription, batch.tracker, self.sink, self.counters[topic], batch.tp.partition
+        tp, tracker = batch.tp, batch.tracker
+        target = self.targets[tp.topic]
+        policy = target.policy
+        source = self.keeper.source(
+            tp.topic, tp.partition, tracker, ordered=policy.ordered, retries=policy.retries
         )
-        tp = batch.tp
+        chain = Chain(target, tracker, source, tp.partition)
         runner = runner_for(
-            subscription, chain, lambda: self.set_current_event(self._assigned[tp].event)
+            target.subscription,
+            chain,
+            lambda: self.set_current_event(self._assigned[tp].event),
         )
         return _Assigned(runner)
 
@@ -78,4 +108,6 @@ class Dispatcher:
             *(assigned.runner.drain(timeout_s) for assigned in self._assigned.values())
         )
         self._assigned.clear()
+        self.keeper.give_up()
+        self.failures.gave_up()
         return all(ends)

@@ -34,11 +34,13 @@ FIRST_FAILED_AT_MS = "trunkline.first-failed-at-ms"
 LEFT_OUT_BYTES = "trunkline.left-out-bytes"
 #: How often the event was redriven from dead letters; absent is never.
 REDRIVES = "trunkline.redrives"
-#: What a record in a failures topic is; absent is ``failed``. The last two are commands, which
-#: carry no event but name one by TOPIC, PARTITION, OFFSET and TIMESTAMP_MS, and go to the failures
-#: partition in whose table it waits.
+#: What a record in a failures topic is; absent is ``failed``. ``now`` and ``discard`` are commands,
+#: which carry no event but name one by TOPIC, PARTITION, OFFSET and TIMESTAMP_MS, and go to the
+#: failures partition in whose table it waits. ``ask`` comes from a source partition's worker, with
+#: the key and the last event that waits for it there: is there still something in front of it?
 RECORD = "trunkline.record"
 FAILED, PARKED, REDRIVEN, NOW, DISCARD = "failed", "parked", "redriven", "now", "discard"
+ASK = "ask"
 #: Whether the event's key is held back at the source until the event is through (value ``1``).
 HELD = "trunkline.held"
 
@@ -77,31 +79,71 @@ class Failure:
         )
 
 
-def failure_headers(context: Context, failure: Failure, group: str, attempts: int = 1) -> Headers:
-    """Return the headers of a handed-over record: the original ones, then origin and error.
+def failure_headers(
+    context: Context,
+    failure: Failure,
+    group: str,
+    attempts: int = 1,
+    *,
+    first_failed_at_ms: int | None = None,
+    redrives: int = 0,
+) -> Headers:
+    """Return the headers of a failed record: the original ones, then origin and error.
 
     Args:
         context: The record as it was fetched.
         failure: Why it failed.
         group: The consuming group that failed it.
         attempts: How many attempts there were.
+        first_failed_at_ms: When the first of them failed, if it was not this one.
+        redrives: How often it was redriven before.
 
     """
-    ours = (
-        (EXCEPTION, failure.exception),
-        (MESSAGE, failure.message),
-        (STACKTRACE, failure.stacktrace),
+    first = failure.at_ms if first_failed_at_ms is None else first_failed_at_ms
+    return [
+        *original_headers(context.headers),
+        *_encoded(
+            (EXCEPTION, failure.exception),
+            (MESSAGE, failure.message),
+            (STACKTRACE, failure.stacktrace),
+        ),
+        *place_headers(context, group),
+        *_encoded(
+            (KIND, failure.kind),
+            (ATTEMPTS, str(attempts)),
+            (FIRST_FAILED_AT_MS, str(first)),
+        ),
+        *(_encoded((REDRIVES, str(redrives))) if redrives else ()),
+    ]
+
+
+def parked_headers(context: Context, group: str) -> Headers:
+    """Return the headers of an event that waits behind a failed one of its key, untried."""
+    return [
+        *original_headers(context.headers),
+        *place_headers(context, group),
+        *_encoded((RECORD, PARKED), (HELD, "1")),
+    ]
+
+
+def place_headers(context: Context, group: str) -> Headers:
+    """Return the headers that say which event it is, and which group has it."""
+    return _encoded(
         (TOPIC, context.topic),
         (PARTITION, str(context.partition)),
         (OFFSET, str(context.offset)),
         (GROUP, group),
-        (KIND, failure.kind),
-        (ATTEMPTS, str(attempts)),
         (TIMESTAMP_MS, str(context.timestamp_ms)),
-        (FIRST_FAILED_AT_MS, str(failure.at_ms)),
     )
-    kept = [header for header in context.headers if not header[0].startswith(_OURS)]
-    return [*kept, *((name, value.encode(errors="replace")) for name, value in ours)]
+
+
+def original_headers(headers: Headers) -> Headers:
+    """Return the headers without those that a hop of ours has added."""
+    return [header for header in headers if not header[0].startswith(_OURS)]
+
+
+def _encoded(*headers: tuple[str, str]) -> list[tuple[str, bytes]]:
+    return [(name, value.encode(errors="replace")) for name, value in headers]
 
 
 def without_payload(record: OutRecord) -> OutRecord:

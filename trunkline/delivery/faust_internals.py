@@ -271,6 +271,7 @@ class Consumer(driver.Consumer):
             tracker = self.trackers[tp] = OffsetTracker(position)
             committed = self._committed_offset[tp]
             tracker.committed = -1 if committed is None else committed
+            self.app.dispatcher.opened(tp, tracker)
         return tracker
 
     async def _deliver_batch(self, tp: TP, records: list[Any], position: int) -> None:

@@ -13,6 +13,7 @@ returns nothing. Returning means "handled": only then may the offset be committe
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,6 +24,8 @@ from trunkline.errors import ConfigurationError
 Headers = Sequence[tuple[str, bytes | None]]
 Handler = Callable[..., Awaitable[None]]
 Shape = Literal["one", "batch"]
+
+_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,9 @@ class Context:
         key: The record's key, or None.
         value: The record's value as it came, or None for a tombstone.
         headers: The record's headers as they were published.
-        attempt: 1 for the first time that this group tries the event.
+        attempt: 1 for the first time that this group tries the event; a redriven one begins anew.
+        first_failed_at_ms: When the first attempt failed, None while none has.
+        redrives: How often the event was brought back from dead letters.
 
     """
 
@@ -50,6 +55,23 @@ class Context:
     value: bytes | None = None
     headers: Headers = ()
     attempt: int = 1
+    first_failed_at_ms: int | None = None
+    redrives: int = 0
+
+    @property
+    def traceparent(self) -> str | None:
+        """The event's W3C trace context, None when its publisher sent none that can be read."""
+        for name, value in self.headers:
+            if name.lower() == "traceparent" and value:
+                text = value.decode(errors="replace")
+                return text if _TRACEPARENT.match(text) else None
+        return None
+
+    @property
+    def trace_id(self) -> str | None:
+        """The trace's 32 hexadecimal digits, None without a trace."""
+        parent = self.traceparent
+        return None if parent is None else parent.split("-")[1]
 
 
 @dataclass(frozen=True)
@@ -58,7 +80,8 @@ class Subscription:
 
     Attributes:
         topic: Real name of the topic.
-        model: What the record's value is decoded into.
+        model: What the record's value is decoded into; None gives the handler None for each event,
+            and the records themselves in the contexts.
         handler: See this module's text.
         shape: ``one`` event or a ``batch`` of events of one partition at a time.
         concurrency: How many keys of a partition are handled at once (``one`` only). Events of one
@@ -69,7 +92,7 @@ class Subscription:
     """
 
     topic: str
-    model: type[Event]
+    model: type[Event] | None
     handler: Handler
     shape: Shape = "one"
     concurrency: int = 1

@@ -1,67 +1,115 @@
-"""Hand failed events over to ``<group>.failures``, acknowledged by the broker."""
+"""Hand failed events over to ``<group>.failures``, together with what is held because of them.
+
+Both are written in one Kafka transaction: after a crash the next owner of the source partition
+knows exactly which events were handed over, and which keys wait for them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
-from aiokafka.errors import (
-    MessageSizeTooLargeError,
-    PolicyViolationError,
-    RecordListTooLargeError,
-)
-
-from trunkline.delivery.failure import (
-    OFFSET,
-    PARTITION,
-    TOPIC,
-    Failure,
-    failure_headers,
-    has_payload,
-    without_payload,
-)
-from trunkline.delivery.handler import Context
-from trunkline.delivery.producer import (
-    NotAcknowledgedError,
-    OutRecord,
-    RecordProducer,
-    RecordTooLargeError,
-)
-from trunkline.settings import Settings
-from trunkline.topology import FAILURE_HEADERS_BYTES, MAX_MESSAGE_BYTES
+from models.failures import HeldKey, HeldRange, encode
+from trunkline.delivery.failure import OFFSET, PARTITION, TOPIC, has_payload, without_payload
+from trunkline.delivery.fenced import TransactionLostError
+from trunkline.delivery.producer_call import OutRecord, RecordTooLargeError, check_sizes
+from trunkline.errors import BrokerError, PublishError
 
 logger = logging.getLogger(__name__)
 
-#: A failure record, and what to call once the broker has it.
-Waiting = tuple[OutRecord, Callable[[], None]]
-
-_MAX_BATCH = 500
+_MAX_BATCH = 2_000
+_MAX_BATCH_BYTES = 8 * 1024 * 1024
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
-#: The broker refuses these for what is in the record: the same record will be refused again.
-_REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError, PolicyViolationError)
+
+
+class Transactions(Protocol):
+    """What of :class:`trunkline.delivery.fenced.FencedTransactions` a hand-over needs."""
+
+    async def open(self) -> None:
+        """Connect; an open transaction of an earlier incarnation is ended."""
+
+    async def transact(self, records: Sequence[OutRecord]) -> object:
+        """Write all of these records, or none."""
+
+    async def close(self) -> None:
+        """Let go."""
+
+
+class Replica(Protocol):
+    """What of :class:`trunkline.delivery.held_keys.HeldKeys` a hand-over needs."""
+
+    def get(self, key: HeldKey) -> HeldRange | None:
+        """Return a hold as it stands on the topic."""
+
+    async def read_to_end(self) -> None:
+        """Return when all that is committed there has been read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """One event that is handed over.
+
+    Attributes:
+        record: Its record for the failures topic.
+        key: Where its hold stands on the held-keys topic.
+        held: The hold.
+        done: Called once the transaction is committed.
+        is_ours: Whether this worker still has the source partition; if not, it is not handed over:
+            the partition's new owner is given the event.
+
+    """
+
+    record: OutRecord
+    key: HeldKey
+    held: HeldRange
+    done: Callable[[], None]
+    is_ours: Callable[[], bool]
+
+
+class _Problem(NamedTuple):
+    reason: str
+    refused: bool = False
 
 
 class Handover:
-    """Forward failed records in batches, again and again until the broker has them.
+    """Forward failed events in batches, again and again until the broker has them.
 
-    Key and value go byte for byte, the original headers first, then origin and error. Records of
-    one key keep their order: there is one sender, and it does not go on before a batch is in.
-    A hand-over that never succeeds keeps its event unfinished, so that nothing behind it is
-    committed, and the bound on unfinished events pauses fetching.
+    Key and value go byte for byte. Records of one key keep their order: there is one sender, and it
+    does not go on before a batch is in. A hand-over that never succeeds keeps its event unfinished,
+    so that nothing behind it is committed, and the bound on unfinished events pauses fetching.
+
+    Args:
+        transactions: One at a time; its transactional id is this pod's.
+        replica: Tells whether a transaction whose outcome is unknown took place.
+        held_keys_topic: Real name of the topic of the holds.
+        max_record_bytes: Largest record; a larger event goes without its payload.
+
     """
 
-    def __init__(self, producer: RecordProducer, topic: str, group: str) -> None:
-        self._producer = producer
-        self._topic = topic
-        self._group = group
-        self._waiting: asyncio.Queue[Waiting] = asyncio.Queue()
+    def __init__(
+        self,
+        transactions: Transactions,
+        replica: Replica,
+        held_keys_topic: str,
+        max_record_bytes: int,
+    ) -> None:
+        self._transactions = transactions
+        self._replica = replica
+        self._held_keys_topic = held_keys_topic
+        self._max_record_bytes = max_record_bytes
+        self._waiting: deque[Handed | OutRecord] = deque()
+        self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._is_open = False
 
     async def start(self) -> None:
-        """Start the sender."""
+        """Start the sender; it connects when there is something to send."""
         self._task = asyncio.create_task(self._send_forever())
 
     async def stop(self) -> None:
@@ -70,105 +118,159 @@ class Handover:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        await self._transactions.close()
 
-    def hand_over(self, context: Context, failure: Failure, done: Callable[[], None]) -> None:
-        """Forward a failed event; call ``done`` once the broker acknowledged it."""
-        logger.warning(
-            "%s: %s[%s]@%s goes to %s: %s: %s",
-            failure.kind,
-            context.topic,
-            context.partition,
-            context.offset,
-            self._topic,
-            failure.exception,
-            failure.message,
-        )
-        out = OutRecord(
-            self._topic,
-            context.value,
-            key=context.key,
-            headers=failure_headers(context, failure, self._group),
-        )
-        self._waiting.put_nowait((out, done))
+    def hand_over(self, handed: Handed) -> None:
+        """Forward an event; its ``done`` is called once that is committed."""
+        self._waiting.append(handed)
+        self._arrived.set()
+
+    def write(self, records: Iterable[OutRecord]) -> None:
+        """Write other records behind what was handed over so far: tombstones, questions."""
+        self._waiting.extend(records)
+        self._arrived.set()
 
     async def _send_forever(self) -> None:
         while True:
-            batch = [await self._waiting.get()]
-            while len(batch) < _MAX_BATCH and not self._waiting.empty():
-                batch.append(self._waiting.get_nowait())
-            await self._send(batch)
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._waiting:
+                await self._send(self._next_batch())
 
-    async def _send(self, batch: list[Waiting]) -> None:
+    def _next_batch(self) -> list[Handed | OutRecord]:
+        batch: list[Handed | OutRecord] = []
+        size_bytes = 0
+        while self._waiting and len(batch) < _MAX_BATCH and size_bytes < _MAX_BATCH_BYTES:
+            item = self._waiting.popleft()
+            record = item.record if isinstance(item, Handed) else item
+            size_bytes += len(record.value or b"")
+            batch.append(item)
+        return batch
+
+    async def _send(self, batch: list[Handed | OutRecord]) -> None:
         pause_s = _FIRST_PAUSE_S
-        while batch:
-            try:
-                await self._producer.send_many([record for record, _ in batch])
-            except RecordTooLargeError as error:
-                record, done = batch[error.index]
-                batch[error.index] = (self._left_out(record, str(error)), done)
-            except NotAcknowledgedError as error:
-                batch = _settle(batch, error)
-                if isinstance(error.__cause__, _REFUSALS):
-                    await self._send_singly(batch, str(error))
-                    return
-                pause_s = await self._pause(len(batch), pause_s, str(error))
-            except Exception as error:
-                # Whatever it is, these events must not be taken for handed over.
-                pause_s = await self._pause(len(batch), pause_s, f"{error!r}")
+        while batch := [item for item in batch if isinstance(item, OutRecord) or item.is_ours()]:
+            problem = await self._transact(batch)
+            if problem is None:
+                for item in batch:
+                    if isinstance(item, Handed):
+                        item.done()
+                return
+            if problem.refused:
+                await self._send_singly(batch, problem.reason)
+                return
+            pause_s = await self._pause(len(batch), pause_s, problem.reason)
+
+    async def _transact(self, batch: list[Handed | OutRecord]) -> _Problem | None:
+        """Write a batch in one transaction; returns why it is not there, None when it is."""
+        try:
+            await self._open()
+            await self._transactions.transact(self._records(batch))
+        except TransactionLostError as lost:
+            self._is_open = False
+            if lost.unknown and await self._took_place(batch):
+                return None
+            return _Problem(str(lost), lost.refused)
+        except (BrokerError, PublishError) as error:
+            self._is_open = False
+            return _Problem(str(error))
+        except Exception as error:
+            # Whatever it is, these events must not be taken for handed over.
+            self._is_open = False
+            logger.exception("The hand-over failed in a way that nobody thought of")
+            return _Problem(repr(error))
+        return None
+
+    async def _open(self) -> None:
+        if not self._is_open:
+            await self._transactions.open()
+            self._is_open = True
+
+    def _records(self, batch: Iterable[Handed | OutRecord]) -> list[OutRecord]:
+        """Return what to write: for each hold only its newest state."""
+        records: list[OutRecord] = []
+        holds: dict[bytes, OutRecord] = {}
+        for item in batch:
+            if isinstance(item, Handed):
+                records.append(self._fitting(item.record))
+                key = encode(item.key)
+                hold = OutRecord(self._held_keys_topic, encode(item.held), key=key)
+            elif item.topic == self._held_keys_topic:
+                assert item.key is not None
+                key, hold = item.key, item
             else:
-                for _, done in batch:
-                    done()
+                records.append(item)
+                continue
+            holds.pop(key, None)
+            holds[key] = hold
+        return [*records, *holds.values()]
+
+    def _fitting(self, record: OutRecord) -> OutRecord:
+        try:
+            check_sizes((record,), self._max_record_bytes)
+        except RecordTooLargeError as error:
+            return _left_out(record, str(error))
+        return record
+
+    async def _took_place(self, batch: Iterable[Handed | OutRecord]) -> bool:
+        """Find out whether a transaction was committed: its last hold tells."""
+        handed = [item for item in batch if isinstance(item, Handed)]
+        if not handed:
+            return False  # tombstones and questions may be written twice
+        opened = self._retrying(self._open)
+        await opened  # only now is it certain that it will not be committed later
+        await self._replica.read_to_end()
+        newest = {item.key: item.held for item in handed}
+        return all(self._replica.get(key) == held for key, held in newest.items())
+
+    async def _retrying(self, work: Callable[[], Awaitable[None]]) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                await work()
+            except (BrokerError, PublishError, TransactionLostError) as error:
+                pause_s = await self._pause(0, pause_s, str(error))
+            else:
                 return
 
-    async def _send_singly(self, batch: list[Waiting], reason: str) -> None:
+    async def _send_singly(self, batch: list[Handed | OutRecord], reason: str) -> None:
         """Find the record that the broker refuses for itself, so that it holds up no other."""
         if len(batch) > 1:
-            for waiting in batch:
-                await self._send([waiting])
+            for item in batch:
+                await self._send([item])
             return
-        for record, done in batch:
-            if has_payload(record):
-                await self._send([(self._left_out(record, reason), done)])
-            else:
-                logger.error(
-                    "%s does not take the event at %s, not even without its payload: %s. It stays "
-                    "unfinished, and nothing behind it is committed, until a restart finds the "
-                    "topic's settings mended.",
-                    self._topic,
-                    _place(record),
-                    reason,
-                )
+        item = batch[0]
+        if isinstance(item, Handed) and has_payload(item.record):
+            smaller = _left_out(item.record, reason)
+            await self._send([Handed(smaller, item.key, item.held, item.done, item.is_ours)])
+            return
+        logger.error(
+            "Kafka does not take %s, not even without its payload: %s. It stays unfinished, and "
+            "nothing behind it is committed, until a restart finds the topic's settings mended.",
+            _place(item.record) if isinstance(item, Handed) else item.topic,
+            reason,
+        )
 
     async def _pause(self, waiting: int, pause_s: float, reason: str) -> float:
         logger.error(
-            "Could not hand over %s failed event(s) to %s, trying again in %.1f s: %s",
+            "Could not hand over %s failed event(s), trying again in %.1f s: %s",
             waiting,
-            self._topic,
             pause_s,
             reason,
         )
         await asyncio.sleep(pause_s)
         return min(pause_s * 2, _LONGEST_PAUSE_S)
 
-    def _left_out(self, record: OutRecord, reason: str) -> OutRecord:
-        logger.error(
-            "The event at %s cannot be handed over as it is: %s. %s gets its origin and error "
-            "only: read the event from its topic before its retention ends.",
-            _place(record),
-            reason,
-            self._topic,
-        )
-        return without_payload(record)
 
-
-def failures_producer(settings: Settings) -> RecordProducer:
-    """Return a producer for a failures topic: it takes all that a source topic may hold."""
-    return RecordProducer(
-        settings.bootstrap_servers,
-        f"{settings.pod_name}.failures",
-        max_request_bytes=MAX_MESSAGE_BYTES + FAILURE_HEADERS_BYTES,
-        metadata_max_age_s=settings.metadata_max_age_s,
+def _left_out(record: OutRecord, reason: str) -> OutRecord:
+    logger.error(
+        "The event at %s cannot be handed over as it is: %s. %s gets its origin and error only: "
+        "read the event from its topic before its retention ends.",
+        _place(record),
+        reason,
+        record.topic,
     )
+    return without_payload(record)
 
 
 def _place(record: OutRecord) -> str:
@@ -177,13 +279,3 @@ def _place(record: OutRecord) -> str:
         (headers[name] or b"").decode() for name in (TOPIC, PARTITION, OFFSET)
     )
     return f"{topic}[{partition}]@{offset}"
-
-
-def _settle(batch: list[Waiting], error: NotAcknowledgedError) -> list[Waiting]:
-    """Finish what was acknowledged, and return the rest."""
-    if not error.results:
-        return batch
-    for (_, done), place in zip(batch, error.results, strict=True):
-        if place is not None:
-            done()
-    return [w for w, place in zip(batch, error.results, strict=True) if place is None]

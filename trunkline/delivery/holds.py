@@ -146,10 +146,9 @@ class PartitionHolds:
             hold.blocks = True
         return self._at(key), hold.as_range()
 
-    def is_held(self, record: Delivered) -> bool:
-        """Whether the event's key waits."""
-        key = record.key
-        return key is not None and key in self._keys and self._keys[key].blocks
+    def knows(self, key: bytes) -> bool:
+        """Tell whether there is a hold for a key, be it released."""
+        return key in self._keys
 
     def release(self, key: bytes, offset: int) -> bool:
         """Note that a key's lane is empty up to an offset; whether that lets the key go on."""

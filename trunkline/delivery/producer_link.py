@@ -173,6 +173,7 @@ async def _kill(producer: Any) -> None:
     producer._closed = True  # else its __del__ warns
     client, sender = producer.client, producer._sender
     _end_batches(producer._message_accumulator)
+    _end_transaction(producer._txn_manager)
     # The sender's tasks reconnect, wait for metadata and look for a coordinator, for ever: from
     # here on all of that fails at once.
     client._get_conn = _refuse
@@ -211,11 +212,22 @@ def _end_batches(accumulator: Any) -> None:
         _end(batch, ProducerClosed())
 
 
+def _end_transaction(manager: Any) -> None:
+    waiter = manager._transaction_waiter  # of a commit, also of one that nobody asked for yet
+    if waiter is not None:
+        _fail(waiter, ProducerClosed())
+        waiter.exception()
+
+
 def _end(batch: Any, error: KafkaError) -> None:
     for future in (batch.future, batch._drain_waiter):
-        if not future.done():
-            future.set_exception(error)
-            future.exception()  # else asyncio complains when nobody asks
+        _fail(future, error)
+
+
+def _fail(future: asyncio.Future[Any], error: KafkaError) -> None:
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # else asyncio complains when nobody asks
 
 
 async def _refuse(*args: object, **kwargs: object) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from trunkline.delivery.chain import Chain
 from trunkline.delivery.handler import Subscription
 from trunkline.delivery.lanes import KeyLanes
+from trunkline.delivery.offsets import OffsetTracker
 
 #: A handler that never suspends still lets the event loop breathe this often.
 SLICE_S = 0.02
@@ -28,7 +29,13 @@ class Runner(ABC):
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
         self._stopping = False
+        self._took_over = False
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def tracker(self) -> OffsetTracker:
+        """The partition's offsets."""
+        return self.chain.tracker
 
     @abstractmethod
     def feed(self, records: Sequence[Any]) -> None:
@@ -50,6 +57,7 @@ class Runner(ABC):
         deadline = monotonic() + timeout_s
         self._stopping = True
         self._wake_all()
+        self.chain.end_waits()
         clean = True
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=timeout_s)
@@ -74,6 +82,12 @@ class Runner(ABC):
             asyncio.get_running_loop().call_exception_handler(
                 {"message": "A partition's runner died", "exception": task.exception()}
             )
+
+    async def _take_over(self) -> None:
+        """Before the first event: learn what earlier owners of the partition held back."""
+        if not self._took_over:
+            await self.chain.take_over()
+            self._took_over = True
 
     @abstractmethod
     async def _run(self) -> None:
@@ -109,6 +123,7 @@ class SerialRunner(_QueueRunner):
 
     async def _run(self) -> None:
         queue, each = self._queue, self.chain.each
+        await self._take_over()
         while not self._stopping:
             await self._wait_for_records()
             began = monotonic()
@@ -140,6 +155,7 @@ class BatchRunner(_QueueRunner):
 
     async def _run(self) -> None:
         queue = self._queue
+        await self._take_over()
         while not self._stopping:
             await self._wait_for_records()
             while queue and not self._stopping:
@@ -203,6 +219,7 @@ class KeyedRunner(Runner):
 
     async def _run(self) -> None:
         lanes, each = self._lanes, self.chain.each
+        await self._take_over()
         self._waking = False
         began, count = monotonic(), 0
         while True:

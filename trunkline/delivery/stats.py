@@ -35,7 +35,7 @@ class Rates(Service):
             await self.sleep(_SAMPLE_S)
 
     def _handled(self) -> dict[str, int]:
-        return {topic: c.handled for topic, c in self._app.dispatcher.counters.items()}
+        return {topic: t.counters.handled for topic, t in self._app.targets.items()}
 
     def per_s(self, topic: str) -> float:
         """Return how many events of a topic were handled a second, lately."""
@@ -49,8 +49,10 @@ class Rates(Service):
         return round(done / (now - then), 1)
 
 
-def partition_stats(app: DeliveryApp) -> list[dict[str, Any]]:
-    """Return for each assigned partition its position, committed offset, lag and unfinished events.
+def partition_stats(app: DeliveryApp, *, failures: bool = False) -> list[dict[str, Any]]:
+    """Return position, committed offset, lag and unfinished events of the source partitions.
+
+    With ``failures`` those of the failures partitions.
 
     ``lag`` counts what the group has not committed up to the last stable offset; it is None until
     the broker has told that offset.
@@ -60,6 +62,8 @@ def partition_stats(app: DeliveryApp) -> list[dict[str, Any]]:
     rows = []
     for tp in sorted(app.consumer.assignment()):
         if tp.topic not in app.batched_topics:
+            continue
+        if (tp.topic in app.targets) == failures:
             continue
         tracker = app.consumer.trackers.get(tp)
         end = _end_offset(app, tp)
@@ -90,24 +94,38 @@ def _end_offset(app: DeliveryApp, tp: Any) -> int | None:
 def delivery_stats(app: DeliveryApp, rates: Rates) -> dict[str, Any]:
     """Return the delivery part of ``/stats``."""
     partitions = partition_stats(app)
-    lags = [row["lag"] for row in partitions]
+    waiting = partition_stats(app, failures=True)
     topics = {
         topic: {
-            **counters.as_dict(),
+            **target.counters.as_dict(),
             "rate_per_s": rates.per_s(topic),
+            "breaker": target.breaker.stats(),
+            "flood_guard": target.guard.stats(),
         }
-        for topic, counters in app.dispatcher.counters.items()
+        for topic, target in app.targets.items()
     }
     return {
         "assigned": [f"{row['topic']}[{row['partition']}]" for row in partitions],
         "topics": topics,
         "handled": sum(t["handled"] for t in topics.values()),
         "failed": sum(t["failed"] + t["invalid"] for t in topics.values()),
+        "dead": sum(t["dead"] for t in topics.values()),
         "lost": app.lost,
         "unreadable": app.unreadable,
-        "lag": None if None in lags else sum(lags),
+        "lag": _lag(partitions),
         "partitions": partitions,
+        "blocked_keys": app.keeper.blocked,
+        "retries": {
+            **app.failures.stats(),
+            "lag": _lag(waiting),
+            "assigned": [row["partition"] for row in waiting],
+        },
         "rebalances": app.rebalances,
         "last_rebalance": app.last_rebalance,
         "last_commit_s": round(app.last_commit_s, 4),
     }
+
+
+def _lag(partitions: list[dict[str, Any]]) -> int | None:
+    lags = [row["lag"] for row in partitions]
+    return None if None in lags else sum(lags)

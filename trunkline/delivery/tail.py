@@ -25,7 +25,6 @@ from trunkline.topics.connecting import quiet_aiokafka
 _SILENCE_S = 5.0
 _ASK_TIMEOUT_S = 10.0
 _POLL_MS = 250
-#: Few, so that others get their turn between two polls when there is much to read.
 _POLL_RECORDS = 200
 #: Larger than the largest record, lest one of those comes alone.
 _FETCH_BYTES = 2 * 1024 * 1024
@@ -44,6 +43,7 @@ class TopicTail:
         replay: How many records before the start are read first, per partition.
         client_id: Name for the broker's logs and quotas.
         metadata_max_age_s: How soon new partitions are noticed.
+        poll_records: Most records of one poll: few, so that others get their turn between two.
         security: aiokafka's options for TLS and SASL.
 
     """
@@ -57,9 +57,11 @@ class TopicTail:
         replay: int = 0,
         client_id: str = "trunkline",
         metadata_max_age_s: float = 30.0,
+        poll_records: int = _POLL_RECORDS,
         security: Mapping[str, Any] | None = None,
     ) -> None:
         self.topic = topic
+        self._poll_records = poll_records
         self.group = group
         self.bootstrap_servers = list(bootstrap_servers)
         #: Partition → offset of the next record to read.
@@ -102,6 +104,23 @@ class TopicTail:
     def lags(self) -> dict[int, int]:
         """Return how many records of each partition are still to be read, as far as is known."""
         return {p: max(0, self._end(p) - position) for p, position in self.positions.items()}
+
+    async def ends(self) -> dict[int, int]:
+        """Ask for the end of each partition: what was committed before now lies before it.
+
+        Raises:
+            BrokerError: There is no client at the moment.
+            KafkaError: The broker is away.
+            TimeoutError: It does not answer.
+
+        """
+        consumer = self._consumer
+        if consumer is None:
+            raise BrokerError(f"{self.topic} is not being read at the moment")
+        places = [TopicPartition(self.topic, p) for p in self._partitions(consumer)]
+        async with asyncio.timeout(_ASK_TIMEOUT_S):
+            found = await consumer.end_offsets(places)
+        return {place.partition: offset for place, offset in found.items()}
 
     async def open(self) -> bool:
         """Connect, and find out where to start; False while the topic does not exist.
@@ -146,7 +165,7 @@ class TopicTail:
 
         """
         self._follow_growth()
-        batches = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
+        batches = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=self._poll_records)
         if batches:
             self._note_answer(float("inf"))
             return [record for records in batches.values() for record in records]

@@ -22,12 +22,16 @@ async def write_in_order(
 
     """
     places: dict[tuple[str, int], list[int]] = {}
+    topics: dict[str, list[int]] = {}
     for index, record in enumerate(records):
-        known = link.known_partitions(record.topic) or await link.partitions(record.topic)
-        partition = record.partition
+        topic, partition = record.topic, record.partition
+        known = topics.get(topic)
+        if known is None:
+            known = link.known_partitions(topic) or await link.partitions(topic)
+            topics[topic] = known
         if partition is None:
             partition = partitioner.choose(record.key, known)
-        places.setdefault((record.topic, partition), []).append(index)
+        places.setdefault((topic, partition), []).append(index)
     written = await asyncio.gather(
         *(
             _write_partition(link, place, [records[index] for index in indices])
@@ -49,7 +53,10 @@ async def _write_partition(
     while start < len(records):
         batch = link.new_batch()
         taken = _fill(batch, records, start)
-        sent.append((taken, await link.send(batch, *place)))
+        future = await link.send(batch, *place)
+        # When a later batch is refused at once, nobody awaits this one any more.
+        future.add_done_callback(_look_at)
+        sent.append((taken, future))
         start += taken
     results: list[RecordMetadata] = []
     for taken, future in sent:
@@ -73,3 +80,9 @@ def _fill(batch: Any, records: Sequence[OutRecord], start: int) -> int:
             return position - start
     batch.close()
     return len(records) - start
+
+
+def _look_at(future: asyncio.Future[Any]) -> None:
+    """Keep asyncio from complaining that nobody asked for its exception."""
+    if not future.cancelled():
+        future.exception()

@@ -20,11 +20,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from agents.failing import failing_events
 from models import UserRegistered
 from tests.support.pods import JOURNAL_GROUP
 from trunkline.delivery.app import DeliveryApp
 from trunkline.delivery.handler import Context, Subscription
-from trunkline.delivery.handover import failures_producer
 from trunkline.delivery.stats import Rates, delivery_stats
 from trunkline.errors import Permanent
 from trunkline.settings import load_settings
@@ -111,8 +111,7 @@ def create_app() -> DeliveryApp:
         subscription = Subscription(topic, UserRegistered, batch, "batch", max_batch=50)
     else:
         subscription = Subscription(topic, UserRegistered, one, concurrency=concurrency)
-    producer = failures_producer(settings)
-    made.subscribe([subscription], producer, topology.failures_topic(made.conf.id).name)
+    made.subscribe([subscription], failing_events(made, topology, made.conf.id))
     rates = Rates(made)
     made.before_consumer.append(rates)
 

@@ -1,0 +1,292 @@
+"""The files of one partition of the retries table: a RocksDB folder on the pod.
+
+They are a copy of what the changelog in Kafka says, never ahead of it: losing them is always
+harmless. Beside the changelog's own keys they hold, written in the same batch as the data, up to
+which offset it was applied, and when they were last known to be in step with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from faust.stores.rocksdb import RocksDBOptions, Store
+from rocksdict import WriteBatch
+
+from models.failures import ENTRY_PREFIX, STATE_PREFIX
+from trunkline.errors import ConfigurationError, TrunklineError
+
+logger = logging.getLogger(__name__)
+
+MIB = 1024 * 1024
+#: What a partition may hold in memory: blocks that were read, and two write buffers. Faust's
+#: defaults are 2 GiB and three times 64 MiB.
+ROCKSDB_OPTIONS = {
+    "block_cache_size": 16 * MIB,
+    "write_buffer_size": 8 * MIB,
+    "max_write_buffer_number": 2,
+    "target_file_size_base": 16 * MIB,
+    "bloom_filter_size": 10,
+}
+_OFFSET_KEY = Store.offset_key
+_MARK_KEY = b"__trunkline\0files__"
+#: Keys that are ours and not the changelog's begin so.
+META_PREFIX = b"__"
+_VERSION = 1
+#: A clock that is this far behind the files' is not to be believed.
+_CLOCK_SLACK_MS = 60_000
+_LOCKED = ("While lock file", "lock hold by current process")
+
+
+class FilesInUseError(ConfigurationError):
+    """Another process has these files open."""
+
+
+class UnreadableFilesError(TrunklineError):
+    """What stands in the files cannot be read, or nothing can be written to them."""
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """What the files say of themselves.
+
+    Attributes:
+        version: Of what stands in them.
+        topic_id: Kafka's id of the changelog that they follow.
+        in_step_at_ms: When they were last known to hold all that the changelog says (Unix time).
+
+    """
+
+    version: int
+    topic_id: str
+    in_step_at_ms: int
+
+
+class Log(msgspec.Struct, frozen=True):
+    """What Kafka says of the changelog's partition.
+
+    Attributes:
+        topic_id: Kafka's id of the topic; empty when unknown.
+        begin: Its first offset.
+        end: Offset behind its last committed record.
+
+    """
+
+    topic_id: str
+    begin: int
+    end: int
+
+
+def why_stale(
+    mark: Mark | None, offset: int, log: Log, now_ms: int, max_age_s: float
+) -> str | None:
+    """Return why files cannot be brought up to date from their offset on; None if they can.
+
+    Args:
+        mark: What they say of themselves.
+        offset: Last offset of the changelog that was applied to them; -1 for none.
+        log: The changelog.
+        now_ms: Unix time.
+        max_age_s: Kafka forgets tombstones some time after they were written
+            (``delete.retention.ms``, 24 hours): files that were not in step for nearly as long may
+            still hold what has been deleted since.
+
+    """
+    if mark is None:
+        return "they were never complete"
+    if mark.version != _VERSION:
+        return f"their format is version {mark.version}, not {_VERSION}"
+    if log.topic_id and mark.topic_id and log.topic_id != mark.topic_id:
+        return "their changelog was deleted and made anew"
+    if not log.begin - 1 <= offset < log.end:
+        return f"they end at offset {offset}, and the changelog goes from {log.begin} to {log.end}"
+    age_ms = now_ms - mark.in_step_at_ms
+    if age_ms > max_age_s * 1000:
+        return f"they were last in step {age_ms / 3_600_000:.1f} hours ago"
+    if age_ms < -_CLOCK_SLACK_MS:
+        return "they were written in the future"
+    return None
+
+
+class RetryOptions(RocksDBOptions):
+    """Faust's options for RocksDB, and what its own list lacks."""
+
+    def as_options(self) -> Any:
+        """Return rocksdict's options."""
+        options = super().as_options()
+        options.set_keep_log_file_num(2)  # else one is kept for each of the last 1,000 starts
+        return options
+
+
+class RetryFiles:
+    """RocksDB of one partition, open.
+
+    Args:
+        folder: Where it is; made when it is missing.
+        options: How it is opened.
+
+    Raises:
+        FilesInUseError: Another process has it open.
+        UnreadableFilesError: It cannot be made, read or written.
+
+    """
+
+    def __init__(self, folder: Path, options: RocksDBOptions) -> None:
+        self.folder = folder
+        self._options = options
+        #: What cannot be read is not worth keeping; the changelog has it.
+        self._broken = False
+        self.db = self._open()
+        self.mark, self.offset = self._read_mark()
+
+    def _open(self) -> Any:
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            return self._options.open(self.folder)
+        except Exception as error:
+            self._raise_if_in_use(error)
+            if not self.folder.exists():
+                raise self._unusable(error) from error
+            logger.warning("%s cannot be read (%s): starting from empty", self.folder, error)
+        try:
+            self._remove()
+            return self._options.open(self.folder)
+        except Exception as error:
+            raise self._unusable(error) from error
+
+    def _read_mark(self) -> tuple[Mark | None, int]:
+        try:
+            mark, offset = self.db.get(_MARK_KEY), self.db.get(_OFFSET_KEY)
+            if offset is None:
+                return None, -1
+            return msgspec.msgpack.decode(mark, type=Mark) if mark else None, int(offset)
+        except Exception as error:
+            logger.warning("%s cannot be read (%s): starting from empty", self.folder, error)
+            self.clear()
+            return None, -1
+
+    def clear(self) -> None:
+        """Start from empty."""
+        self.db.close()
+        self._remove()
+        self.db = self._open()
+        self.mark, self.offset = None, -1
+
+    def apply(self, records: Iterable[Any]) -> None:
+        """Write records of the changelog, in its order, with the offset of the last one."""
+        batch = WriteBatch(raw_mode=True)
+        offset = self.offset
+        for record in records:
+            key, value, offset = record.key, record.value, record.offset
+            if key is None or key.startswith(META_PREFIX):
+                continue  # not ours, and a compacted topic takes no record without a key
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        self._write(batch, offset, self.mark)
+
+    def commit(self, writes: dict[bytes, bytes | None], offset: int) -> None:
+        """Write what stands in the changelog up to this offset by now: they are in step."""
+        batch = WriteBatch(raw_mode=True)
+        for key, value in writes.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        topic_id = self.mark.topic_id if self.mark else ""
+        self._write(batch, max(offset, self.offset), _new_mark(topic_id))
+
+    def note_in_step(self, topic_id: str) -> None:
+        """Note that all that stands in the changelog has been applied."""
+        self._write(WriteBatch(raw_mode=True), self.offset, _new_mark(topic_id))
+
+    def _write(self, batch: WriteBatch, offset: int, mark: Mark | None) -> None:
+        batch.put(_OFFSET_KEY, str(offset).encode())
+        if mark is not None:
+            batch.put(_MARK_KEY, msgspec.msgpack.encode(mark))
+        try:
+            self.db.write(batch)
+        except Exception as error:
+            raise self._unusable(error) from error
+        self.offset, self.mark = offset, mark
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of one of the changelog's keys.
+
+        Raises:
+            UnreadableFilesError: A file is damaged, or they are closed.
+
+        """
+        return self._read(lambda: self.db.get(key))
+
+    def may_have(self, key: bytes) -> bool:
+        """Return whether the key may be there; False only when it is certain that it is not."""
+        return self._read(lambda: bool(self.db.key_may_exist(key)))
+
+    def entries(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """Return the value of each entry, and of its state if one was written after it.
+
+        What is written in the meantime does not show.
+        """
+        # Two walks side by side: entries and states are in the same order.
+        entries = self._walk(ENTRY_PREFIX)
+        states = self._walk(STATE_PREFIX)
+        event, state = next(states, (None, None))
+        for key, value in entries:
+            while event is not None and event < key:
+                event, state = next(states, (None, None))
+            yield value, state if event == key else None
+
+    def _walk(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        items = self._read(lambda: self.db.items(from_key=prefix))
+
+        def walk() -> Iterator[tuple[bytes, bytes]]:
+            while True:
+                key, value = self._read(lambda: next(items, (b"", b"")))
+                if not key.startswith(prefix):
+                    return
+                yield key[len(prefix) :], value
+
+        return walk()
+
+    def _read(self, read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except Exception as error:
+            self._broken = True
+            raise self._unusable(error) from error
+
+    def close(self) -> None:
+        """Let go of the folder; removes it when it turned out to be damaged."""
+        self.db.close()
+        if self._broken:
+            logger.warning("%s is damaged, and removed: the changelog has it all", self.folder)
+            self._remove()
+
+    def _remove(self) -> None:
+        if self.folder.is_dir():
+            shutil.rmtree(self.folder)
+        else:
+            self.folder.unlink(missing_ok=True)
+
+    def _raise_if_in_use(self, error: Exception) -> None:
+        if any(words in str(error) for words in _LOCKED):
+            raise FilesInUseError(
+                f"{self.folder} is in use by another process: two pods have the same name and the "
+                "same data folder. Give each its own TRUNKLINE_POD (or TRUNKLINE_DATA_DIR)."
+            ) from error
+
+    def _unusable(self, error: Exception) -> UnreadableFilesError:
+        return UnreadableFilesError(
+            f"The files of the retries table in {self.folder} cannot be used: {error}. Make sure "
+            "that there is space and that it may be written; what stands in it may be deleted."
+        )
+
+
+def _new_mark(topic_id: str) -> Mark:
+    return Mark(_VERSION, topic_id, int(time.time() * 1000))

@@ -1,0 +1,100 @@
+"""The pods of a run: real worker processes that are ended and started again in every way."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.chaos.groups import Group
+from tests.support.worker import Worker
+
+APP = "tests.support.pods.chaos"
+PODS_PER_GROUP = 2
+#: As short as the broker allows, so that takeovers happen; back-off as short, so that time is spent
+#: on events.
+_SETTINGS = {
+    "TRUNKLINE_SESSION_TIMEOUT_S": "4",
+    "TRUNKLINE_RETRY_BACKOFF": "exponential:0.05,2,0.5",
+}
+
+
+class Pod:
+    """One pod.
+
+    Attributes:
+        name: Of the pod and its journal.
+        busy: Somebody is ending and starting it right now.
+        deaths: How it ended without being told to: return code and the end of its log.
+
+    """
+
+    def __init__(
+        self, folder: Path, servers: str, namespace: str, group: Group, *, number: int, seed: int
+    ) -> None:
+        self.name = f"{group.name}-{number}"
+        self.busy = False
+        self.deaths: list[str] = []
+        self._disk = folder / "data" / self.name
+        self._worker = Worker(
+            folder,
+            servers,
+            namespace,
+            app=APP,
+            name=self.name,
+            **_SETTINGS,
+            CHAOS_GROUP=group.name,
+            CHAOS_SEED=seed,
+            CHAOS_JOURNAL=folder / f"{self.name}.journal",
+        )
+
+    def start(self) -> None:
+        """Start the process; returns at once."""
+        self._worker.start()
+
+    async def wait_ready(self) -> None:
+        """Wait until the group has given it its partitions."""
+        await self._worker.wait_ready()
+
+    async def stats(self) -> Mapping[str, object]:
+        """Return its ``/stats``."""
+        return await self._worker.stats()
+
+    def kill(self) -> None:
+        """``kill -9``."""
+        self._worker.kill()
+
+    async def terminate(self) -> None:
+        """SIGTERM, and wait for the end; one that does not end in time is a death of its own."""
+        try:
+            code, _ = await self._worker.terminate(20)
+        except AssertionError:
+            self.deaths.append(f"{self.name} did not end 20 s after SIGTERM\n{self._worker.tail()}")
+            self.kill()
+            return
+        if code:
+            self.deaths.append(f"{self.name} ended with {code} on SIGTERM\n{self._worker.tail()}")
+
+    def lose_disk(self) -> None:
+        """Take away all that it had on its disk; it must not run."""
+        shutil.rmtree(self._disk, ignore_errors=True)
+
+    def freeze(self) -> None:
+        """Stop the process without ending it."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def look(self) -> None:
+        """Note it, and start it again, when it ended without being told to."""
+        code = self._worker.returncode
+        if not self.busy and code is not None:
+            self.deaths.append(f"{self.name} ended by itself ({code})\n{self._worker.tail()}")
+            self.start()
+
+    def _signal(self, number: int) -> None:
+        if self._worker.process is not None and self._worker.returncode is None:
+            self._worker.process.send_signal(number)

@@ -1,0 +1,223 @@
+"""What survives every crash in the model of lanes, and the oracle that watches over it.
+
+One source partition, one failures partition, the held-keys topic and the dead letters, as plain
+lists. The workers (lanes_source.py, lanes_engine.py) keep everything else, and lose it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from models.failures import EventId, HeldKey, HeldRange
+
+TOPIC = "t"
+MAX_ATTEMPTS = 4
+
+Outcome = Literal["handled", "transient", "permanent", "invalid"]
+
+
+class Fate(NamedTuple):
+    """What every attempt at an event comes to: fixed, so that a repeated attempt ends the same."""
+
+    failures: int = 0
+    then: Outcome = "handled"
+    # Of the attempts after a redrive, which start anew.
+    redriven_failures: int = 0
+
+    def of(self, attempt: int, redrives: int = 0) -> Outcome:
+        """Return how an attempt (the first is 1) ends."""
+        if self.then == "invalid":
+            return "invalid"
+        failures = self.redriven_failures if redrives else self.failures
+        return "transient" if attempt <= failures else "handled" if redrives else self.then
+
+    @property
+    def attempts_until_dead(self) -> int | None:
+        """After how many attempts it is a dead letter, None when it is handled before."""
+        if self.then == "invalid":
+            return 1
+        if self.failures >= MAX_ATTEMPTS:
+            return MAX_ATTEMPTS
+        return self.failures + 1 if self.then == "permanent" else None
+
+
+class Event(NamedTuple):
+    """An event of the source partition."""
+
+    id: EventId
+    key: bytes | None
+    fate: Fate
+
+    @property
+    def offset(self) -> int:
+        return self.id.offset
+
+    @property
+    def timestamp(self) -> int:
+        return self.id.timestamp_ms
+
+
+class FailureRecord(NamedTuple):
+    """A record of the failures partition: an event that was handed over, or a command."""
+
+    kind: Literal["failed", "parked", "redriven", "now", "discard", "ask"]
+    event: Event
+    held: bool = False
+    outcome: Outcome = "transient"
+    redrives: int = 0
+    twice: bool = False
+
+
+class Dead(NamedTuple):
+    """A dead letter."""
+
+    event: Event
+    attempts: int
+    redrives: int
+    followed: bool
+
+
+@dataclass
+class Entry:
+    """A waiting event in the durable table."""
+
+    event: Event
+    order: int
+    held: bool
+    in_lane: bool
+    redrives: int = 0
+    attempts: int = 0
+    due_ms: int = 0
+    exhausted: bool = False
+    discarded: bool = False
+
+
+@dataclass
+class Rules:
+    """What the setting of one run is."""
+
+    ordered: bool = True
+    by_key: bool = False
+    follow: bool = False
+    # Whether an undecodable event of a key that waits goes past it, or is parked like any other.
+    decode_first: bool = False
+    # Whether an event that is dead already stands in its key's lane.
+    dead_in_lane: bool = False
+
+
+@dataclass
+class World:
+    """All that is durable, and what really happened."""
+
+    rules: Rules
+    now_ms: int = 1_000_000
+    log: list[Event] = field(default_factory=list)
+    committed: int = 0
+    failures: list[FailureRecord] = field(default_factory=list)
+    held_keys: list[tuple[HeldKey, HeldRange | int | None]] = field(default_factory=list)
+    table: dict[EventId, Entry] = field(default_factory=dict)
+    applied: int = -1
+    dead: list[Dead] = field(default_factory=list)
+    redriven: Counter[int] = field(default_factory=Counter)  # index in `dead` → times
+
+    # The oracle's own notes.
+    clock: int = 0
+    begins_ms: int = 0  # timestamps of the topic as it is now begin here
+    last_ms: int = 0
+    made_anew: int = 0
+    handled: defaultdict[EventId, list[int]] = field(default_factory=lambda: defaultdict(list))
+    discarded: Counter[EventId] = field(default_factory=Counter)
+    commanded: set[EventId] = field(default_factory=set)
+
+    def publish(self, key: bytes | None, late_ms: int, fate: Fate) -> None:
+        """Append an event; several publishers' clocks differ, so timestamps go back as well."""
+        timestamp = self.begins_ms + late_ms
+        self.last_ms = max(self.last_ms, timestamp)
+        self.log.append(Event(EventId(TOPIC, 0, len(self.log), timestamp), key, fate))
+
+    def make_anew(self) -> None:
+        """Delete the source topic and make it again: offsets start at 0, later."""
+        self.log.clear()
+        self.committed = 0
+        self.begins_ms = self.last_ms + 1
+        self.made_anew += 1
+
+    def note_handled(self, event: Event, waiting: set[EventId]) -> None:
+        """Note a successful handling; nothing of the key that is older may wait then."""
+        self.clock += 1
+        self.handled[event.id].append(self.clock)
+        if not self.rules.ordered or event.key is None or self.was_redriven(event.id):
+            return
+        earlier = [
+            other
+            for other in self.log[: event.offset]
+            if other.key == event.key and other.id in waiting and not self.was_redriven(other.id)
+        ]
+        if event in self.log[event.offset : event.offset + 1]:
+            assert not earlier, f"{event} was handled while {earlier} waited"
+
+    def was_redriven(self, event: EventId) -> bool:
+        return any(r.kind == "redriven" and r.event.id == event for r in self.failures)
+
+    def live_held_keys(self) -> dict[HeldKey, HeldRange | int]:
+        """Return what compaction leaves of the held-keys topic."""
+        return {key: value for key, value in dict(self.held_keys).items() if value is not None}
+
+    def check_ends(self) -> None:
+        """Check that every event came to exactly one end, the one that its fate says."""
+        events = ("failed", "parked", "redriven")
+        known = {r.event.id: r.event for r in self.failures if r.kind in events}
+        known |= {event.id: event for event in self.log}
+        for event in known.values():
+            if not self.was_redriven(event.id):
+                self._check_end(event)
+            elif event.fate.then != "invalid":
+                self._check_redriven_end(event)
+        self._check_attempts()
+        if self.rules.ordered:
+            self._check_order()
+
+    def _check_end(self, event: Event) -> None:
+        dead = [letter for letter in self.dead if letter.event == event]
+        handled, discarded = self.handled[event.id], self.discarded[event.id]
+        assert len(dead) + discarded <= 1, f"{event} ended more than once"
+        assert dead or discarded or handled, f"{event} is lost"
+        if event.id in self.commanded or any(letter.followed for letter in dead):
+            return
+        assert not (dead and handled), f"{event} was handled, and is a dead letter"
+        assert bool(dead) == (event.fate.attempts_until_dead is not None), f"{event}: {dead}"
+
+    def _check_redriven_end(self, event: Event) -> None:
+        dead = sum(letter.event == event for letter in self.dead)
+        redrives = sum(r.kind == "redriven" and r.event.id == event.id for r in self.failures)
+        gone = dead + self.discarded[event.id]
+        assert redrives <= gone <= redrives + 1, (
+            f"{event}: {dead} dead letters, {redrives} redrives"
+        )
+        assert gone == redrives + 1 or self.handled[event.id], f"{event} is lost"
+
+    def _check_attempts(self) -> None:
+        for letter in self.dead:
+            event = letter.event
+            if letter.followed or event.id in self.commanded:
+                continue
+            if not letter.redrives:
+                assert letter.attempts == event.fate.attempts_until_dead, letter
+            elif event.fate.then != "invalid":
+                assert letter.attempts == MAX_ATTEMPTS, letter
+
+    def _check_order(self) -> None:
+        last: dict[bytes, tuple[int, Event]] = {}
+        for event in self.log:
+            at = self.handled[event.id]
+            if event.key is None or not at or self.was_redriven(event.id):
+                continue
+            before = last.get(event.key)
+            assert before is None or before[0] < at[-1], f"{event} was handled before {before}"
+            last[event.key] = at[-1], event
+
+
+#: Stands in commands that name an event which nobody knows.
+NOBODY = Event(EventId(TOPIC, 0, 10**6, 0), None, Fate())

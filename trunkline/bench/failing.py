@@ -1,0 +1,161 @@
+"""Events of which some fail, on topics of their own, and the dead letters that come of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from models import UserRegistered
+from trunkline import topics
+from trunkline.delivery.producer import OutRecord, RecordProducer
+from trunkline.topology import Service, Topic, Topology
+
+#: Plain name of the source topic, and of the service and the group that read it.
+EVENTS = "events"
+SERVICE = "bench"
+GROUP = "bench-group"
+#: Domain of an event's address when its handler is to fail: it stands in the event, so that every
+#: contestant, in every language, agrees on it, attempt after attempt.
+FAILS = "fails.example.com"
+PARTITIONS = 3
+_CHUNK = 5_000
+_NUMBER = re.compile(rb'"email":"user(\d+)@')
+_QUIET_S = 0.3
+
+
+def bench_topology(namespace: str) -> Topology:
+    """Return one service that reads one topic, with all that a group's failures need."""
+    return Topology(
+        namespace,
+        (Service(SERVICE, "consumer", GROUP, reads=(EVENTS,)),),
+        (Topic(EVENTS, PARTITIONS, model=UserRegistered),),
+    )
+
+
+class FailingGround:
+    """Topics for one run of one contestant; deleted at the end."""
+
+    def __init__(self, servers: str) -> None:
+        self.servers = servers
+        self.namespace = f"bench-{uuid.uuid4().hex[:8]}"
+        self.topology = bench_topology(self.namespace)
+        self.topic = self.topology.topic(EVENTS).name
+        self.dead_letters = self.topology.dead_letters_topic(EVENTS).name
+        self.group = self.topology.real_name(GROUP)
+
+    async def __aenter__(self) -> FailingGround:
+        await topics.apply(self.servers.split(","), self.topology)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
+        await admin.start()
+        try:
+            await admin.delete_topics([topic.name for topic in self.topology.topics()])
+        finally:
+            await admin.close()
+
+    async def preload(self, count: int, failing: int, keys: int | None = None) -> None:
+        """Publish events with the numbers 0 to ``count`` - 1; ``failing`` of them always fail.
+
+        Args:
+            count: How many.
+            failing: How many of them fail, spread at random, the same ones in every run.
+            keys: How many keys they have in turn; None is one for each event.
+
+        """
+        bad = set(random.Random(4).sample(range(count), failing))  # noqa: S311 - no secret
+        producer = RecordProducer(self.servers.split(","), "bench.preload")
+        await producer.start()
+        try:
+            for chunk in _chunks(count):
+                await producer.send_many(
+                    [event(self.topic, n, n % keys if keys else n, n in bad) for n in chunk]
+                )
+        finally:
+            await producer.stop()
+
+
+def event(topic: str, number: int, user: int, fails: bool) -> OutRecord:
+    """Return an event of the seed's size; its address tells its number, and whether it fails."""
+    domain = FAILS if fails else "example.com"
+    value = b'{"userId":"%d","email":"user%d@%s"}' % (user, number, domain.encode())
+    return OutRecord(topic, value, key=b"%d" % user)
+
+
+def number_of(email: str) -> int:
+    """Return the number that stands in an event's address."""
+    return int(email[4 : email.index("@")])
+
+
+def _chunks(count: int) -> Iterator[range]:
+    for start in range(0, count, _CHUNK):
+        yield range(start, min(start + _CHUNK, count))
+
+
+class DeadLetters:
+    """Watches a dead letter topic from outside, as its readers see it (``read_committed``).
+
+    Attributes:
+        numbers: The events that are dead.
+        repeated: Dead letters of events that were dead already.
+        last_at: When the last new one was seen, in Unix seconds.
+
+    """
+
+    def __init__(self, servers: str, topic: str) -> None:
+        self.numbers: set[int] = set()
+        self.repeated = 0
+        self.last_at = 0.0
+        self._topic = topic
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=servers,
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=8 * 1024 * 1024,
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> DeadLetters:
+        await self._consumer.start()
+        partitions = [TopicPartition(self._topic, n) for n in range(PARTITIONS)]
+        self._consumer.assign(partitions)
+        await self._consumer.seek_to_beginning(*partitions)
+        self._task = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._consumer.stop()
+
+    async def settle(self) -> None:
+        """Return when nothing has come for a moment."""
+        seen = -1
+        while seen != len(self.numbers) + self.repeated:
+            seen = len(self.numbers) + self.repeated
+            await asyncio.sleep(_QUIET_S)
+
+    async def _watch(self) -> None:
+        while True:
+            batches = await self._consumer.getmany(timeout_ms=100)
+            for records in batches.values():
+                self._count([record.value for record in records])
+
+    def _count(self, values: Sequence[bytes]) -> None:
+        found = [int(match[1]) for value in values if (match := _NUMBER.search(value))]
+        before = len(self.numbers)
+        self.numbers.update(found)
+        new = len(self.numbers) - before
+        self.repeated += len(values) - new
+        if new:
+            self.last_at = time.time()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ import msgspec
 from faust.stores.rocksdb import RocksDBOptions, Store
 from rocksdict import WriteBatch
 
-from models.failures import ENTRY_PREFIX, STATE_PREFIX
+from models.failures import EventId, entry_key, state_key
+from tables.retry_staleness import Mark
 from trunkline.errors import ConfigurationError, TrunklineError
 
 logger = logging.getLogger(__name__)
@@ -37,9 +37,8 @@ _OFFSET_KEY = Store.offset_key
 _MARK_KEY = b"__trunkline\0files__"
 #: Keys that are ours and not the changelog's begin so.
 META_PREFIX = b"__"
-_VERSION = 1
-#: A clock that is this far behind the files' is not to be believed.
-_CLOCK_SLACK_MS = 60_000
+#: Keys of entries and of states begin so; what follows says of which event, in both alike.
+_ENTRIES, _STATES = (key(EventId("", 0, 0, 0))[:1] for key in (entry_key, state_key))
 _LOCKED = ("While lock file", "lock hold by current process")
 
 
@@ -49,67 +48,6 @@ class FilesInUseError(ConfigurationError):
 
 class UnreadableFilesError(TrunklineError):
     """What stands in the files cannot be read, or nothing can be written to them."""
-
-
-class Mark(msgspec.Struct, frozen=True, array_like=True):
-    """What the files say of themselves.
-
-    Attributes:
-        version: Of what stands in them.
-        topic_id: Kafka's id of the changelog that they follow.
-        in_step_at_ms: When they were last known to hold all that the changelog says (Unix time).
-
-    """
-
-    version: int
-    topic_id: str
-    in_step_at_ms: int
-
-
-class Log(msgspec.Struct, frozen=True):
-    """What Kafka says of the changelog's partition.
-
-    Attributes:
-        topic_id: Kafka's id of the topic; empty when unknown.
-        begin: Its first offset.
-        end: Offset behind its last committed record.
-
-    """
-
-    topic_id: str
-    begin: int
-    end: int
-
-
-def why_stale(
-    mark: Mark | None, offset: int, log: Log, now_ms: int, max_age_s: float
-) -> str | None:
-    """Return why files cannot be brought up to date from their offset on; None if they can.
-
-    Args:
-        mark: What they say of themselves.
-        offset: Last offset of the changelog that was applied to them; -1 for none.
-        log: The changelog.
-        now_ms: Unix time.
-        max_age_s: Kafka forgets tombstones some time after they were written
-            (``delete.retention.ms``, 24 hours): files that were not in step for nearly as long may
-            still hold what has been deleted since.
-
-    """
-    if mark is None:
-        return "they were never complete"
-    if mark.version != _VERSION:
-        return f"their format is version {mark.version}, not {_VERSION}"
-    if log.topic_id and mark.topic_id and log.topic_id != mark.topic_id:
-        return "their changelog was deleted and made anew"
-    if not log.begin - 1 <= offset < log.end:
-        return f"they end at offset {offset}, and the changelog goes from {log.begin} to {log.end}"
-    age_ms = now_ms - mark.in_step_at_ms
-    if age_ms > max_age_s * 1000:
-        return f"they were last in step {age_ms / 3_600_000:.1f} hours ago"
-    if age_ms < -_CLOCK_SLACK_MS:
-        return "they were written in the future"
-    return None
 
 
 class RetryOptions(RocksDBOptions):
@@ -139,7 +77,7 @@ class RetryFiles:
         self.folder = folder
         self._options = options
         #: What cannot be read is not worth keeping; the changelog has it.
-        self._broken = False
+        self._broken = self._closed = False
         self.db = self._open()
         self.mark, self.offset = self._read_mark()
 
@@ -168,6 +106,11 @@ class RetryFiles:
             logger.warning("%s cannot be read (%s): starting from empty", self.folder, error)
             self.clear()
             return None, -1
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was ever written to them."""
+        return self.mark is None and self.offset == -1
 
     def clear(self) -> None:
         """Start from empty."""
@@ -199,11 +142,11 @@ class RetryFiles:
             else:
                 batch.put(key, value)
         topic_id = self.mark.topic_id if self.mark else ""
-        self._write(batch, max(offset, self.offset), _new_mark(topic_id))
+        self._write(batch, max(offset, self.offset), Mark.now(topic_id))
 
     def note_in_step(self, topic_id: str) -> None:
         """Note that all that stands in the changelog has been applied."""
-        self._write(WriteBatch(raw_mode=True), self.offset, _new_mark(topic_id))
+        self._write(WriteBatch(raw_mode=True), self.offset, Mark.now(topic_id))
 
     def _write(self, batch: WriteBatch, offset: int, mark: Mark | None) -> None:
         batch.put(_OFFSET_KEY, str(offset).encode())
@@ -234,8 +177,8 @@ class RetryFiles:
         What is written in the meantime does not show.
         """
         # Two walks side by side: entries and states are in the same order.
-        entries = self._walk(ENTRY_PREFIX)
-        states = self._walk(STATE_PREFIX)
+        entries = self._walk(_ENTRIES)
+        states = self._walk(_STATES)
         event, state = next(states, (None, None))
         for key, value in entries:
             while event is not None and event < key:
@@ -263,6 +206,9 @@ class RetryFiles:
 
     def close(self) -> None:
         """Let go of the folder; removes it when it turned out to be damaged."""
+        if self._closed:
+            return
+        self._closed = True
         self.db.close()
         if self._broken:
             logger.warning("%s is damaged, and removed: the changelog has it all", self.folder)
@@ -286,7 +232,3 @@ class RetryFiles:
             f"The files of the retries table in {self.folder} cannot be used: {error}. Make sure "
             "that there is space and that it may be written; what stands in it may be deleted."
         )
-
-
-def _new_mark(topic_id: str) -> Mark:
-    return Mark(_VERSION, topic_id, int(time.time() * 1000))

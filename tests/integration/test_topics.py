@@ -22,7 +22,7 @@ pytestmark = pytest.mark.kafka
 
 
 def small(namespace, partitions=2, **changes):
-    """Return a topology of one service: its topic, its failures topic and its changelog."""
+    """Return a topology of one service: its topic, its dead letters, its group's topics."""
     (service,) = [s for s in Topology().services if s.name == "activity-processor"]
     activity = next(t for t in TOPICS if t.name == USER_ACTIVITY)
     return Topology(
@@ -34,6 +34,10 @@ def small(namespace, partitions=2, **changes):
 
 def activity_of(topology):
     return topology.topic(USER_ACTIVITY).name
+
+
+def dead_letters_of(topology):
+    return topology.dead_letters_topic(USER_ACTIVITY).name
 
 
 def changelog_of(topology):
@@ -139,9 +143,10 @@ async def test_grows_only_on_request(kafka, namespace):
     unchanged = await partitions_of(kafka, grown)
     await apply([kafka], grown, grow=True)
 
-    assert left_out == [activity_of(grown), changelog_of(grown)]
-    assert unchanged[USER_ACTIVITY] == 2
-    assert (await partitions_of(kafka, grown))[USER_ACTIVITY] == 4
+    assert left_out == [activity_of(grown), changelog_of(grown), dead_letters_of(grown)]
+    assert unchanged[USER_ACTIVITY] == unchanged[f"dlq.{USER_ACTIVITY}"] == 2
+    after = await partitions_of(kafka, grown)
+    assert after[USER_ACTIVITY] == after[f"dlq.{USER_ACTIVITY}"] == 4
     assert (await plan([kafka], grown)).nothing_to_do
     await check_service_topics([kafka], grown, "activity-processor")
 
@@ -188,7 +193,10 @@ async def test_the_changelog_follows_a_source_that_somebody_grew(kafka, namespac
         await check_service_topics([kafka], topology, "activity-processor")
     await apply([kafka], topology, grow=True)
 
-    assert set((await partitions_of(kafka, topology)).values()) == {3}
+    after = await partitions_of(kafka, topology)
+    changelog = topology.plain_name(changelog_of(topology))
+    assert after[USER_ACTIVITY] == after[changelog] == 3
+    assert after[f"dlq.{USER_ACTIVITY}"] == 2  # as declared: dead letters go by their keys
     await check_service_topics([kafka], topology, "activity-processor")
 
 
@@ -214,6 +222,42 @@ async def test_sets_back_what_drifted_and_leaves_other_settings_alone(kafka, nam
     await check_service_topics([kafka], topology, "activity-processor")
 
 
+async def test_a_retries_changelog_follows_failures_that_somebody_grew(kafka, namespace):
+    """The worker refuses to start on the mismatch until the changelog has grown too."""
+    topology = small(namespace)
+    await apply([kafka], topology)
+    failures = topology.failures_topic("activity-group").name
+    changelog = topology.retries_changelog("activity-group").name
+    async with Cluster([kafka]) as cluster:
+        view = await cluster.read([failures])
+        (planned,) = (t for t in plan_topics(topology, view).topics if t.name == failures)
+        grow = Difference("partitions", "3", "5", "grow")
+        await cluster.grow([replace(planned, partitions=5, differences=(grow,))])
+    plain = topology.plain_name(failures)
+    await until(lambda: partitions_of(kafka, topology), lambda found: found[plain] == 5)
+
+    with pytest.raises(TopologyError, match=rf"{changelog}: 3 partitions, but its source"):
+        await check_service_topics([kafka], topology, "activity-processor")
+    await apply([kafka], topology, grow=True)
+
+    assert (await partitions_of(kafka, topology))[topology.plain_name(changelog)] == 5
+    await check_service_topics([kafka], topology, "activity-processor")
+
+
+async def test_kafka_keeps_dead_letters_and_what_was_done_with_them(kafka, namespace):
+    """The settings are there, not just planned: nothing expires, and actions are compacted."""
+    topology = Topology(namespace)
+    await apply([kafka], topology)
+
+    letters = await config_of(kafka, topology.dead_letters_topic("order.created").name)
+    actions = await config_of(kafka, topology.dead_letter_actions_topic().name)
+    held_keys = await config_of(kafka, topology.held_keys_topic("engine-group").name)
+
+    assert letters >= {("retention.ms", "-1"), ("cleanup.policy", "delete")}
+    assert actions >= {("retention.ms", "-1"), ("cleanup.policy", "compact")}
+    assert held_keys >= {("retention.ms", "-1"), ("cleanup.policy", "compact")}
+
+
 async def test_one_server_that_answers_is_enough(kafka, namespace):
     """Of two addresses, nobody listens at one."""
     for _ in range(4):  # the order in which they are asked is random
@@ -235,7 +279,7 @@ async def test_a_worker_is_told_about_missing_topics(kafka, namespace):
     with pytest.raises(TopologyError) as refused:
         await check_service_topics([kafka], topology, "activity-processor")
 
-    assert str(refused.value).count("the topic is missing") == 3
+    assert str(refused.value).count("the topic is missing") == 6
     assert str(refused.value).endswith("Mend it: trunkline topics apply")
 
 

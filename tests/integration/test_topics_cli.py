@@ -59,6 +59,8 @@ def test_prints_json(topics, namespace):
     assert all(t["created"] for t in applied["topics"])
     partitions = {t["topic"]: t["partitions"] for t in listed}
     assert partitions[f"{namespace}.order.created"] == 4
+    assert partitions[f"{namespace}.dlq.order.created"] == 4
+    assert partitions[f"{namespace}.dlq-consumer-group.actions"] == 1
 
 
 def test_lists_what_is_missing(topics, namespace):

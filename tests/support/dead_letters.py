@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
+from aiokafka import AIOKafkaProducer
 from trunkline.dead_letters.reading import DeadLetter, read_dead_letter
 from trunkline.delivery import failure
 
 Header = tuple[str, bytes | None]
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """What aiokafka's records are to us."""
 
     topic: str = "dlq.order.created"
@@ -34,6 +35,7 @@ ValueError: o-1
 
 
 def trunkline_headers(
+    *,
     group: str = "engine-group",
     topic: str = "order.created",
     place: tuple[int, int, int] = (1, 42, 1_700_000_000_000),
@@ -95,11 +97,13 @@ SPRING: list[Header] = [
     ("kafka_dlt-exception-message", b"Listener failed; no stock"),
     (
         "kafka_dlt-exception-stacktrace",
-        b"org.springframework.kafka.listener.ListenerExecutionFailedException: Listener failed\n"
-        b"\tat org.springframework.kafka.listener.Adapter.invoke(Adapter.java:380)\n"
-        b"Caused by: java.lang.IllegalStateException: no stock\n"
-        b"\tat com.shop.Stock$$SpringCGLIB$$0.take(Stock.java:17)\n"
-        b"\tat com.shop.Orders.lambda$on$3(Orders.java:90)\n\t... 12 more\n",
+        (
+            b"org.springframework.kafka.listener.ListenerExecutionFailedException: failed\n"
+            b"\tat org.springframework.kafka.listener.Adapter.invoke(Adapter.java:380)\n"
+            b"Caused by: java.lang.IllegalStateException: no stock\n"
+            b"\tat com.shop.Stock$$SpringCGLIB$$0.take(Stock.java:17)\n"
+            b"\tat com.shop.Orders.lambda$on$3(Orders.java:90)\n\t... 12 more\n"
+        ),
     ),
 ]
 
@@ -115,8 +119,10 @@ CONNECT: list[Header] = [
     ("__connect.errors.exception.message", b"Converting byte[] failed"),
     (
         "__connect.errors.exception.stacktrace",
-        b"org.apache.kafka.connect.errors.DataException: Converting byte[] failed\n"
-        b"\tat org.apache.kafka.connect.json.JsonConverter.toConnectData(JsonConverter.java:324)\n",
+        (
+            b"org.apache.kafka.connect.errors.DataException: Converting byte[] failed\n"
+            b"\tat org.apache.kafka.connect.json.JsonConverter.toConnectData(JsonConverter.java:3)\n"
+        ),
     ),
 ]
 
@@ -137,11 +143,32 @@ STREAMS: list[Header] = [
     ("__streams.errors.message", b"Size is not 4"),
     (
         "__streams.errors.stacktrace",
-        b"org.apache.kafka.common.errors.SerializationException: Size is not 4\n"
-        b"\tat org.apache.kafka.common.serialization.IntegerDeserializer.deserialize"
-        b"(IntegerDeserializer.java:30)\n",
+        (
+            b"org.apache.kafka.common.errors.SerializationException: Size is not 4\n"
+            b"\tat org.apache.kafka.common.serialization.IntegerDeserializer.deserialize"
+            b"(IntegerDeserializer.java:30)\n"
+        ),
     ),
     ("__streams.errors.topic", b"order.created"),
     ("__streams.errors.partition", b"1"),
     ("__streams.errors.offset", b"77"),
 ]
+
+
+async def put_letters(bootstrap: str, records: Sequence[Record]) -> None:
+    """Write records as they are, each to its partition; returns when all are acknowledged."""
+    async with AIOKafkaProducer(
+        bootstrap_servers=bootstrap, acks="all", linger_ms=5, max_request_size=2_000_000
+    ) as producer:
+        waiting = [
+            await producer.send(
+                record.topic,
+                value=record.value,
+                key=record.key,
+                partition=record.partition,
+                timestamp_ms=record.timestamp,
+                headers=list(record.headers),
+            )
+            for record in records
+        ]
+        await asyncio.gather(*waiting)

@@ -42,10 +42,8 @@ class Engine:
     def _apply(self, record: FailureRecord, at: int, delay_ms: int) -> None:
         event = record.event.id
         if record.kind == "now":
-            if self.schedule.hurry(event):
-                self.entries[event].due_ms = 0
+            if self.schedule.hurry(event):  # it is not durable: the next life has the old time
                 self.entries[event].exhausted = False
-                self._put(event)
         elif record.kind == "discard":
             gone = self.schedule.discard(event)
             if gone == []:
@@ -106,9 +104,6 @@ class Engine:
             self._forget(waiting.id)
             self._discarded(ghosts)
             return
-        if waiting.discarded:
-            self._discarded(self.schedule.finish(waiting))
-            return
         entry.attempts = waiting.attempts + 1
         entry.exhausted = outcome != "transient" or entry.attempts >= MAX_ATTEMPTS
         entry.due_ms = 0 if entry.exhausted else self.world.now_ms + delay_ms
@@ -153,19 +148,17 @@ class Engine:
             assert not any(w.id in behind for w in self.running), "tried before its turn"
 
     def _bury(self, head: Waiting) -> None:
-        followers = self.schedule.behind(head) if self.world.rules.follow else []
-        for waiting in [head, *followers]:
-            if self.schedule.get(waiting.id) is not waiting:
-                continue  # it was discarded, and went with the one in front of it
-            entry = self.entries[waiting.id]
-            letter = Dead(entry.event, entry.attempts, entry.redrives, waiting is not head)
-            gone = self.schedule.finish(waiting)
-            if waiting.discarded:
-                self._discarded(gone)
-                continue
-            self._later(lambda letter=letter: self.world.dead.append(letter))
-            self._forget(waiting.id)
-            self._discarded(gone[1:])
+        if self.world.rules.follow:
+            for other in self.schedule.behind(head):
+                other.exhausted = self.entries[other.id].exhausted = True
+                self._put(other.id)
+        entry = self.entries[head.id]
+        letter = Dead(entry.event, entry.attempts, entry.redrives)
+        first, *ghosts = self.schedule.finish(head)
+        assert first is head
+        self._later(lambda: self.world.dead.append(letter))
+        self._forget(head.id)
+        self._discarded(ghosts)
 
     def _release(self, lane: LaneId, offset: int) -> None:
         at = HeldKey("release", *lane)

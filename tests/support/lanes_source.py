@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from models.failures import HeldKey, HeldRange
+from models.failures import EventId, HeldKey, HeldRange
 from tests.support.lanes_world import TOPIC, Event, FailureRecord, World
 from trunkline.delivery.holds import Hold, PartitionHolds
 from trunkline.delivery.offsets import OffsetTracker
@@ -39,9 +39,8 @@ class Source:
         kept = {at.key for at, _ in found}
         self._write_tombstones([_release(key) for key in releases if key not in kept])
 
-    @property
-    def handed_over(self) -> set:
-        """Events whose hand-over is not durable yet, of keys that wait for them."""
+    def waiting(self) -> set[EventId]:
+        """Return the held events whose hand-over is not durable yet."""
         return {r.event.id for write in self.writes for r in write.failures if r.held}
 
     def deliver(self, count: int) -> None:

@@ -69,6 +69,10 @@ class FailureRecord(NamedTuple):
     redrives: int = 0
     twice: bool = False
 
+    @property
+    def is_event(self) -> bool:
+        return self.kind in ("failed", "parked", "redriven")
+
 
 class Dead(NamedTuple):
     """A dead letter."""
@@ -76,7 +80,6 @@ class Dead(NamedTuple):
     event: Event
     attempts: int
     redrives: int
-    followed: bool
 
 
 @dataclass
@@ -120,7 +123,7 @@ class World:
     table: dict[EventId, Entry] = field(default_factory=dict)
     applied: int = -1
     dead: list[Dead] = field(default_factory=list)
-    redriven: Counter[int] = field(default_factory=Counter)  # index in `dead` → times
+    redriven: list[Dead] = field(default_factory=list)
 
     # The oracle's own notes.
     clock: int = 0
@@ -158,8 +161,23 @@ class World:
         if event in self.log[event.offset : event.offset + 1]:
             assert not earlier, f"{event} was handled while {earlier} waited"
 
+    def redrivable(self) -> list[Dead]:
+        """Return the dead letters that were not redriven yet."""
+        return [letter for letter in self.dead if letter not in self.redriven]
+
+    def redrive(self, letter: Dead) -> None:
+        """Send a dead letter back to the failures partition."""
+        self.redriven.append(letter)
+        record = FailureRecord("redriven", letter.event, redrives=letter.redrives + 1)
+        self.failures.append(record)
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Grows with everything that becomes durable."""
+        return self.committed, len(self.failures), len(self.held_keys), self.applied
+
     def was_redriven(self, event: EventId) -> bool:
-        return any(r.kind == "redriven" and r.event.id == event for r in self.failures)
+        return any(letter.event.id == event for letter in self.redriven)
 
     def live_held_keys(self) -> dict[HeldKey, HeldRange | int]:
         """Return what compaction leaves of the held-keys topic."""
@@ -167,8 +185,7 @@ class World:
 
     def check_ends(self) -> None:
         """Check that every event came to exactly one end, the one that its fate says."""
-        events = ("failed", "parked", "redriven")
-        known = {r.event.id: r.event for r in self.failures if r.kind in events}
+        known = {record.event.id: record.event for record in self.failures if record.is_event}
         known |= {event.id: event for event in self.log}
         for event in known.values():
             if not self.was_redriven(event.id):
@@ -184,14 +201,14 @@ class World:
         handled, discarded = self.handled[event.id], self.discarded[event.id]
         assert len(dead) + discarded <= 1, f"{event} ended more than once"
         assert dead or discarded or handled, f"{event} is lost"
-        if event.id in self.commanded or any(letter.followed for letter in dead):
+        if event.id in self.commanded or self.rules.follow:
             return
         assert not (dead and handled), f"{event} was handled, and is a dead letter"
         assert bool(dead) == (event.fate.attempts_until_dead is not None), f"{event}: {dead}"
 
     def _check_redriven_end(self, event: Event) -> None:
         dead = sum(letter.event == event for letter in self.dead)
-        redrives = sum(r.kind == "redriven" and r.event.id == event.id for r in self.failures)
+        redrives = sum(letter.event == event for letter in self.redriven)
         gone = dead + self.discarded[event.id]
         assert redrives <= gone <= redrives + 1, (
             f"{event}: {dead} dead letters, {redrives} redrives"
@@ -201,7 +218,7 @@ class World:
     def _check_attempts(self) -> None:
         for letter in self.dead:
             event = letter.event
-            if letter.followed or event.id in self.commanded:
+            if self.rules.follow or event.id in self.commanded:
                 continue
             if not letter.redrives:
                 assert letter.attempts == event.fate.attempts_until_dead, letter

@@ -113,18 +113,18 @@ async def test_opens_when_most_attempts_fail(world):
 
 
 async def test_stays_closed_below_the_share(world):
-    """As many successes as failures are not more than half."""
+    """A third of the attempts is not more than half, for however long."""
     for _ in range(200):
         world.breaker.takes(ValueError("x"))
-        world.handled += 1
+        world.handled += 2
         assert not world.breaker.is_open
 
 
 async def test_stays_closed_when_failures_are_slow(world):
-    """Nine in every window are too few to judge."""
+    """Eight in every window are too few to judge."""
     for _ in range(100):
         world.breaker.takes(ValueError("x"))
-        await world.clock.advance(10 / 9)
+        await world.clock.advance(10 / 8)
     assert not world.breaker.is_open
 
 
@@ -178,6 +178,19 @@ async def test_nobody_is_admitted_before_the_pause_is_over(world):
     await asyncio.gather(*tasks)
     assert admitted == ["a", "b", "c"]
     assert await world.state() == "closed"
+
+
+async def test_who_comes_during_a_probe_waits_for_its_verdict(world):
+    """There is one probe at a time, also when nobody had to wait before it."""
+    world.breaker.takes(DOWN)
+    await world.clock.advance(1)
+    async with world.breaker.admission():
+        late = asyncio.create_task(world.probe())
+        await settle()
+        assert not late.done()
+        assert not world.breaker.admits_now
+        world.breaker.succeeded()
+    await late
 
 
 async def test_the_pause_doubles_up_to_the_longest(world):
@@ -242,9 +255,9 @@ async def test_an_error_that_gets_out_of_the_block_is_judged(world):
 async def test_late_failures_of_others_do_not_prolong_the_pause(world):
     """Handlers that began before it opened fail one after the other: they are taken, no more."""
     world.breaker.takes(DOWN)
-    for _ in range(50):
-        await world.clock.advance(0.02)
+    for _ in range(51):
         assert world.breaker.takes(DOWN)
+        await world.clock.advance(0.02)
     assert world.breaker.admits_now
     assert world.breaker.stats()["opened"] == 1
 
@@ -331,6 +344,9 @@ async def test_resuming_frees_those_behind_a_probe_that_hangs(world):
     await settle()
     world.breaker.resume()
     await asyncio.wait_for(behind, timeout=5)
+    world.breaker.takes(DOWN)
+    await world.clock.advance(1)
+    assert world.breaker.admits_now
     hanging.cancel()
 
 

@@ -65,7 +65,7 @@ class _HandledError(Exception):
 
 
 STEP = st.one_of(
-    st.tuples(st.just("event"), st.integers(0, 4)),
+    st.tuples(st.just("event"), st.integers(0, 60)),
     st.tuples(st.just("cancel"), st.integers(0, 30)),
     st.tuples(st.just("switch"), st.integers(0, 5)),
     st.tuples(st.just("time"), st.sampled_from([0.1, 0.5, 1, 3, 9])),
@@ -85,34 +85,41 @@ def test_never_two_probes_and_always_closed_in_the_end(steps, seed):
 
 async def _live_through(steps, seed):
     world, tasks = World(seed), []
+    world.breaker.takes(DependencyDown("away"))
     for what, argument in steps:
         if what == "event":
             tasks.append(asyncio.create_task(world.event(argument)))
         elif what == "cancel" and tasks:
             tasks[argument % len(tasks)].cancel()
-        elif what == "switch":
-            for _ in range(argument):
-                await asyncio.sleep(0)
-        elif what == "time":
-            await world.clock.advance(argument)
-        elif what == "down":
-            world.down = argument
-        elif what == "bad":
-            world.bad_share = argument
-        elif what == "pause":
-            world.breaker.pause("operator")
-        elif what == "resume":
-            world.breaker.resume()
+        else:
+            await _happen(world, what, argument)
     if world.breaker.stats()["reason"].startswith("paused"):
         world.breaker.resume()
     world.down, world.bad_share = False, 0.0
-    await world.clock.advance(2 * LIMITS.longest_pause_s)
+    for _ in range(5 + 5 * len(tasks)):
+        await world.clock.advance(LIMITS.longest_pause_s)
     tasks.append(asyncio.create_task(world.event()))
     await settle()
     assert all(task.done() for task in tasks), "somebody hangs"
     assert not world.breaker.is_open
     assert world.most_probing <= 1
     assert world.breaker.stats()["waiting"] == 0
+
+
+async def _happen(world, what, argument):
+    if what == "switch":
+        for _ in range(argument):
+            await asyncio.sleep(0)
+    elif what == "time":
+        await world.clock.advance(argument)
+    elif what == "down":
+        world.down = argument
+    elif what == "bad":
+        world.bad_share = argument
+    elif what == "pause":
+        world.breaker.pause("operator")
+    elif what == "resume":
+        world.breaker.resume()
 
 
 async def begin(world, seconds):

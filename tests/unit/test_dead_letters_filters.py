@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 
 import pytest
@@ -160,10 +161,8 @@ def test_reads_every_iso_time(moment):
 @given(st.text(max_size=30))
 def test_any_text_is_a_time_or_a_clear_error(text):
     """Nothing else is raised."""
-    try:
+    with contextlib.suppress(ConfigurationError):
         assert isinstance(parse_time(text, NOW), int)
-    except ConfigurationError as error:
-        assert "is no time" in str(error)
 
 
 _WORDS = {
@@ -178,7 +177,7 @@ _WORDS = {
 
 @given(st.fixed_dictionaries({}, optional=_WORDS))
 def test_options_narrow_and_their_values_widen(words):
-    """A filter means what each of its options means alone; an option what one of its values does."""
+    """A filter means what all of its options mean alone; an option, what any value does."""
     alone = [
         any(means(parse(**{option: [value]}), LETTER) for value in values)
         for option, values in words.items()

@@ -81,13 +81,11 @@ def test_parts_do_not_run_together():
         ),
         ('  File "<string>", line 1, in <module>', "<string>:<module>"),
         (
-            '  + Exception Group Traceback (most recent call last):\n  |   File "/a/b/c.py", line 9,'
-            " in run\n  |     boom()",
+            '  + Exception Group:\n  |   File "/a/b/c.py", line 9, in run\n  |     boom()',
             "b/c.py:run",
         ),
         (
-            'Traceback:\n  File "/a/cause.py", line 1, in first\nKeyError\n\nThe above exception was '
-            'the direct cause\n\n  File "/a/late.py", line 2, in last\nValueError',
+            '  File "/a/cause.py", line 1, in first\nError\n  File "/a/late.py", line 2, in last',
             "a/late.py:last",
         ),
         (

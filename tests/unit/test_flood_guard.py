@@ -67,9 +67,9 @@ async def test_trips_when_only_bad_events_arrive(world):
 
 
 async def test_lets_through_what_is_below_the_share(world):
-    """Half of the events may be bad, for ever."""
+    """A third of the events may be bad, for ever."""
     for _ in range(1000):
-        world.handled += 1
+        world.handled += 2
         assert world.guard.allows()
 
 
@@ -150,7 +150,7 @@ async def test_the_first_call_after_a_pause_goes_through_however_large():
 async def test_an_operator_resumes(tripped):
     """At once, with a new window; a flood that goes on trips it again."""
     waiting = asyncio.create_task(tripped.guard.wait())
-    await settle()
+    await tripped.clock.advance(10)
     tripped.guard.resume()
     await waiting
     assert tripped.let_through(100) == 99
@@ -201,7 +201,7 @@ async def test_stats_tell_since_when_and_until_when(world):
     assert before_ms + 30_000 <= stats["next_try_at_ms"] <= after_ms + 30_001
 
 
-@given(st.lists(st.tuples(st.integers(1, 300), st.integers(0, 30)), max_size=40))
+@given(st.lists(st.tuples(st.integers(1, 300), st.integers(10, 30)), max_size=40))
 def test_lets_through_no_more_than_few_of_a_flood_and_goes_on(steps):
     """Whatever is asked while only bad events arrive, each pause lets something through."""
 

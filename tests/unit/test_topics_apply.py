@@ -16,6 +16,8 @@ TOPOLOGY = Topology("shop")
 ACTIVITY = TOPOLOGY.real_name(USER_ACTIVITY)
 CHANGELOG = "shop.activity-group-activity-counts-changelog"
 ORDERS = "shop.order.created"
+FAILURES = "shop.engine-group.failures"
+RETRIES = "shop.engine-group-retries-changelog"
 
 
 class FakeCluster:
@@ -102,6 +104,15 @@ async def test_grows_a_changelog_before_its_source(cluster_with):
     await apply([], TOPOLOGY, grow=True)
 
     assert cluster.grown == [CHANGELOG, ACTIVITY]
+
+
+async def test_grows_a_retries_changelog_before_its_failures_topic(cluster_with):
+    """A worker that gets a new failures partition finds the table's partition there."""
+    cluster = cluster_with(**{FAILURES: {"partitions": 1}, RETRIES: {"partitions": 1}})
+
+    await apply([], TOPOLOGY, grow=True)
+
+    assert cluster.grown == [RETRIES, FAILURES]
 
 
 async def test_setting_back_a_topic_does_not_grow_it(cluster_with):

@@ -15,6 +15,9 @@ TOPOLOGY = Topology("shop")
 ACTIVITY = TOPOLOGY.real_name(USER_ACTIVITY)
 ORDERS = "shop.order.created"
 CHANGELOG = "shop.activity-group-activity-counts-changelog"
+FAILURES = "shop.engine-group.failures"
+RETRIES = "shop.engine-group-retries-changelog"
+DEAD_LETTERS = "shop.dlq.order.created"
 
 
 def as_declared(brokers=1, **changes):
@@ -141,6 +144,23 @@ def test_a_missing_changelog_is_made_for_the_source_as_it_will_be(grow, partitio
     view = without(as_declared(**{ACTIVITY: {"partitions": 1}}), CHANGELOG)
 
     assert topic_of(plan_topics(TOPOLOGY, view, grow=grow), CHANGELOG).partitions == partitions
+
+
+def test_a_retries_changelog_grows_with_its_failures_topic():
+    """Somebody grew the failures topic: what waits there must be remembered, too."""
+    plan = plan_topics(TOPOLOGY, as_declared(**{FAILURES: {"partitions": 6}}), grow=True)
+
+    assert [(t.name, t.partitions) for t in plan.steps(grow=True)] == [(RETRIES, 6)]
+
+
+def test_sets_back_a_retention_that_would_delete_dead_letters():
+    """They carry their events' times, by which Kafka would delete an old one on arrival."""
+    view = as_declared()
+    drift = {"configs": configs_of(view, DEAD_LETTERS, retention_ms="604800000")}
+
+    (step,) = plan_topics(TOPOLOGY, as_declared(**{DEAD_LETTERS: drift})).steps(grow=False)
+
+    assert (step.name, step.altered_configs) == (DEAD_LETTERS, {"retention.ms": "-1"})
 
 
 def test_a_changelog_that_is_too_large_is_refused():

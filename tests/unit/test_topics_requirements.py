@@ -43,13 +43,39 @@ def test_replicas_do_not_keep_a_worker_from_starting():
     check("engine", brokers=3)
 
 
-@pytest.mark.parametrize("name", ["shop.order.created", "shop.engine-group.failures"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "shop.order.created",
+        "shop.engine-group.failures",
+        "shop.engine-group-retries-changelog",
+        "shop.engine-group.held-keys",
+        "shop.dlq.order.created",
+    ],
+)
 def test_refuses_a_missing_topic(name):
-    """What it reads, and where it hands failures over."""
+    """What it reads, where failures go and are remembered, and where they end."""
     topics = {k: v for k, v in ALL.items() if k != name}
 
     with pytest.raises(TopologyError, match=rf"{name}: the topic is missing(.|\n)*topics apply$"):
         check("engine", topics)
+
+
+@pytest.mark.parametrize("name", ["shop.dlq.user.activity", "shop.dlq-consumer-group.actions"])
+def test_the_dlq_service_refuses_a_missing_topic(name):
+    """Every topic's dead letters, and what was done with them."""
+    topics = {k: v for k, v in ALL.items() if k != name}
+
+    with pytest.raises(TopologyError, match=rf"{name}: the topic is missing"):
+        check("dlq", topics)
+
+
+def test_refuses_a_retries_changelog_that_is_not_in_step_with_the_failures():
+    """A failures partition without a place to remember would stop in the middle of its work."""
+    failures = changed("shop.engine-group.failures", partitions=5)
+
+    with pytest.raises(TopologyError, match=r"engine-group-retries-changelog: 3 partitions, but"):
+        check("engine", failures)
 
 
 def test_another_services_topics_do_not_matter():
@@ -90,6 +116,10 @@ def test_a_changelog_that_is_too_large_has_no_command_that_mends_it():
         (ACTIVITY, "cleanup.policy", "compact"),
         (ACTIVITY, "min.insync.replicas", "2"),
         ("shop.activity-group.failures", "max.message.bytes", "1048588"),
+        ("shop.activity-group-retries-changelog", "cleanup.policy", "delete"),
+        ("shop.activity-group.held-keys", "cleanup.policy", "delete"),
+        ("shop.dlq.user.activity", "cleanup.policy", "compact"),
+        ("shop.dlq.user.activity", "max.message.bytes", "2097152"),
     ],
 )
 def test_refuses_a_setting_that_would_lose_or_block_events(name, key, value):

@@ -12,6 +12,15 @@ from trunkline.topology import (
     Topology,
 )
 
+GROUPS = (
+    "db-server-group",
+    "engine-group",
+    "notification-group",
+    "activity-group",
+    "dlq-consumer-group",
+)
+#: What some group reads, in the order of the services.
+READ = ("auth.registered", "order.created", "user.notification.sent", "user.activity")
 CHANGELOG = "activity-group-activity-counts-changelog"
 
 
@@ -58,15 +67,96 @@ def test_every_group_has_a_failures_topic():
 
     groups = {topology.service(s.name).group for s in topology.services if s.group}
 
+    assert groups == {f"shop.{group}" for group in GROUPS}
     assert {f"{group}.failures" for group in groups} <= names
 
 
-def test_a_failures_topic_takes_the_largest_event_and_its_error():
-    """An event of the largest size can always be handed over."""
+def test_every_group_has_what_its_retries_need():
+    """A durable table in step with the failures topic, and a place for the keys that wait."""
+    topology = Topology("shop")
+    declared = {t.name: t for t in topology.topics()}
+
+    for group in GROUPS:
+        failures = declared[f"shop.{group}.failures"]
+        changelog = declared[f"shop.{group}-retries-changelog"]
+        held_keys = declared[f"shop.{group}.held-keys"]
+        assert changelog.same_partitions_as == failures.name
+        assert changelog.partitions == failures.partitions
+        assert failures.cleanup_policy == "delete"
+        for remembered in (changelog, held_keys):
+            assert remembered.cleanup_policy == "compact"
+            assert remembered.retention_ms == -1
+
+
+def test_publishers_need_no_retries():
+    """Who reads nothing fails nothing."""
+    topology = Topology()
+    names = {t.name for t in topology.topics()}
+
+    for service in topology.services:
+        if service.group is None:
+            needed = {t.name for t in topology.topics_of(service.name)}
+            assert needed == set(service.publishes)
+    assert not any(name.startswith(("auth-service", "web-service")) for name in names)
+
+
+def test_every_topic_that_is_read_has_dead_letters():
+    """With its partitions, so that a key's dead letters stay in order, and never deleted."""
+    topology = Topology("shop")
+    declared = {t.name: t for t in topology.topics()}
+    dead = {name for name in declared if name.startswith("shop.dlq.")}
+
+    assert dead == {f"shop.dlq.{topic}" for topic in READ}
+    for topic in READ:
+        letters = declared[f"shop.dlq.{topic}"]
+        assert letters.partitions == topology.topic(topic).partitions
+        assert (letters.retention_ms, letters.cleanup_policy) == (-1, "delete")
+
+
+def test_dead_letters_of_dead_letters_have_no_place():
+    """The dlq group gives nothing up: it has failures, but no dead letter topic."""
+    names = {t.name for t in Topology().topics()}
+
+    assert "dlq-consumer-group.failures" in names
+    assert not any(name.startswith("dlq.dlq") for name in names)
+
+
+def test_what_was_done_with_dead_letters_stays_known():
+    """One compacted partition: the last word on each dead letter, in one order for all."""
+    (actions,) = [t for t in Topology("shop").topics() if t.name.endswith(".actions")]
+
+    assert actions.name == "shop.dlq-consumer-group.actions"
+    assert (actions.partitions, actions.cleanup_policy, actions.retention_ms) == (1, "compact", -1)
+
+
+def test_a_topology_without_the_dlq_service_has_no_actions():
+    """A cut-down declaration, as `trunkline verify` uses it, is complete in itself."""
+    whole = Topology()
+    (engine,) = [s for s in whole.services if s.name == "engine"]
+
+    names = {t.name for t in Topology("", (engine,)).topics()}
+
+    assert "dlq.order.created" in names
+    assert "dlq.user.activity" not in names
+    assert not any(name.endswith(".actions") for name in names)
+
+
+def test_declares_no_topic_twice():
+    """Several services read a topic, and each wants its dead letters."""
+    names = [t.name for t in Topology().topics()]
+
+    assert len(names) == len(set(names)) == 26
+
+
+def test_each_hop_of_a_failed_event_takes_the_largest_one():
+    """An event of the largest size can be handed over, remembered, and become a dead letter."""
     topology = Topology()
     largest = max(t.max_message_bytes for t in topology.declared_topics)
+    failures = topology.failures_topic("engine-group").max_message_bytes
 
-    assert topology.failures_topic("engine-group").max_message_bytes >= largest + 64 * 1024
+    assert failures >= largest + 64 * 1024
+    assert topology.retries_changelog("engine-group").max_message_bytes >= failures
+    assert topology.dead_letters_topic("order.created").max_message_bytes >= failures
 
 
 def test_the_changelog_follows_the_topic_that_its_table_reads():
@@ -79,20 +169,37 @@ def test_the_changelog_follows_the_topic_that_its_table_reads():
 
 
 def test_a_service_needs_what_it_reads_writes_and_remembers_by():
-    """Reads, publishes, relays, the failures topic and changelogs, each once."""
+    """Reads, publishes, relays, what failed events need, and changelogs, each once."""
     topology = Topology()
 
     assert [t.name for t in topology.topics_of("notification-service")] == [
         NOTIFICATION_SENT,
         NOTIFICATION_FANOUT,
         "notification-group.failures",
+        "notification-group-retries-changelog",
+        "notification-group.held-keys",
+        "dlq.user.notification.sent",
     ]
     assert [t.name for t in topology.topics_of("activity-processor")] == [
         USER_ACTIVITY,
         "activity-group.failures",
+        "activity-group-retries-changelog",
+        "activity-group.held-keys",
+        "dlq.user.activity",
         CHANGELOG,
     ]
     assert [t.name for t in topology.topics_of("web-service")] == [USER_ACTIVITY]
+
+
+def test_the_dlq_service_needs_every_dead_letter_topic_and_the_actions():
+    """It reads no topic of events."""
+    assert [t.name for t in Topology().topics_of("dlq")] == [
+        "dlq-consumer-group.failures",
+        "dlq-consumer-group-retries-changelog",
+        "dlq-consumer-group.held-keys",
+        *(f"dlq.{topic}" for topic in READ),
+        "dlq-consumer-group.actions",
+    ]
 
 
 def test_all_that_services_need_is_declared():

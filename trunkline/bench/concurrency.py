@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
-from trunkline.bench.ground import Ground, median_row
-from trunkline.bench.worker import Job
+from trunkline.bench.ground import Ground, Job, median_row
 from trunkline.errors import TrunklineError
 
 CONCURRENCY = 100
@@ -45,16 +42,8 @@ async def concurrency(
 
 
 async def _run(ground: Ground, count: int) -> dict[str, Any]:
-    job = Job(
-        ground.topic,
-        ground.new_group(),
-        ground.failures_topic,
-        count,
-        "wait",
-        CONCURRENCY,
-        WAIT_MS,
-    )
-    result = await ground.run("trunkline.bench.worker", msgspec.json.encode(job).decode())
+    group = await ground.new_group()
+    result = await ground.run_job(Job(ground.namespace, group, count, "wait", CONCURRENCY, WAIT_MS))
     if result["handled"] != count or result["out_of_order"]:
         raise TrunklineError(
             f"{result['handled']} of {count} events handled, {result['out_of_order']} out of order"

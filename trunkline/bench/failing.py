@@ -7,63 +7,45 @@ import contextlib
 import random
 import re
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
-from models import UserRegistered
-from trunkline import topics
+from trunkline.bench.ground import EVENTS, Ground, ground_topology
 from trunkline.delivery.producer import OutRecord, RecordProducer
-from trunkline.topology import Service, Topic, Topology
 
-#: Plain name of the source topic, and of the service and the group that read it.
-EVENTS = "events"
-SERVICE = "bench"
-GROUP = "bench-group"
 #: Domain of an event's address when its handler is to fail: it stands in the event, so that every
 #: contestant, in every language, agrees on it, attempt after attempt.
 FAILS = "fails.example.com"
-PARTITIONS = 3
+_PARTITIONS = 3
 _CHUNK = 5_000
 _NUMBER = re.compile(rb'"email":"user(\d+)@')
 _QUIET_S = 0.3
 
 
-def bench_topology(namespace: str) -> Topology:
-    """Return one service that reads one topic, with all that a group's failures need."""
-    return Topology(
-        namespace,
-        (Service(SERVICE, "consumer", GROUP, reads=(EVENTS,)),),
-        (Topic(EVENTS, PARTITIONS, model=UserRegistered),),
-    )
+class FailingGround(Ground):
+    """Topics for one run of one contestant, and events of which some fail.
 
+    Attributes:
+        group: Real name of the group; ``plain_group`` is without the namespace.
+        dead_letters: Real name of the topic of its dead letters.
 
-class FailingGround:
-    """Topics for one run of one contestant; deleted at the end."""
+    """
+
+    plain_group = group = dead_letters = ""
 
     def __init__(self, servers: str) -> None:
-        self.servers = servers
-        self.namespace = f"bench-{uuid.uuid4().hex[:8]}"
-        self.topology = bench_topology(self.namespace)
-        self.topic = self.topology.topic(EVENTS).name
-        self.dead_letters = self.topology.dead_letters_topic(EVENTS).name
-        self.group = self.topology.real_name(GROUP)
+        super().__init__(servers, _PARTITIONS)
 
     async def __aenter__(self) -> FailingGround:
-        await topics.apply(self.servers.split(","), self.topology)
+        await super().__aenter__()
+        self.plain_group = await self.new_group()
+        topology = ground_topology(self.namespace, self.partitions, self.plain_group)
+        self.group = topology.real_name(self.plain_group)
+        self.dead_letters = topology.dead_letters_topic(EVENTS).name
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
-        await admin.start()
-        try:
-            await admin.delete_topics([topic.name for topic in self.topology.topics()])
-        finally:
-            await admin.close()
-
-    async def preload(self, count: int, failing: int, keys: int | None = None) -> None:
+    async def preload_failing(self, count: int, failing: int, keys: int | None = None) -> None:
         """Publish events with the numbers 0 to ``count`` - 1; ``failing`` of them always fail.
 
         Args:
@@ -111,13 +93,14 @@ class DeadLetters:
 
     """
 
-    def __init__(self, servers: str, topic: str) -> None:
+    def __init__(self, ground: FailingGround) -> None:
         self.numbers: set[int] = set()
         self.repeated = 0
         self.last_at = 0.0
-        self._topic = topic
+        self._topic = ground.dead_letters
+        self._partitions = ground.partitions
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=servers,
+            bootstrap_servers=ground.servers,
             isolation_level="read_committed",
             max_partition_fetch_bytes=8 * 1024 * 1024,
         )
@@ -125,7 +108,7 @@ class DeadLetters:
 
     async def __aenter__(self) -> DeadLetters:
         await self._consumer.start()
-        partitions = [TopicPartition(self._topic, n) for n in range(PARTITIONS)]
+        partitions = [TopicPartition(self._topic, n) for n in range(self._partitions)]
         self._consumer.assign(partitions)
         await self._consumer.seek_to_beginning(*partitions)
         self._task = asyncio.create_task(self._watch())

@@ -6,14 +6,16 @@ import asyncio
 import json
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from trunkline.bench.contestant import Contestant
 from trunkline.bench.failing import DeadLetters, FailingGround
-from trunkline.bench.ours import ours, retry_settings
+from trunkline.bench.ours import ours, settings_of
 from trunkline.bench.peers import PEERS, require_peers
 from trunkline.errors import TrunklineError
 
@@ -39,7 +41,6 @@ class _Entry:
         command: Its command; the job follows as JSON. None is our worker.
         keys: How many keys its events have; None is one for each.
         options: What its job has besides.
-        environment: What its environment has besides.
 
     """
 
@@ -47,7 +48,6 @@ class _Entry:
     command: Sequence[str] | None
     keys: int | None = None
     options: Mapping[str, Any] | None = None
-    environment: Mapping[str, str] | None = None
 
 
 async def failures(
@@ -97,30 +97,38 @@ async def failures(
 
 async def _run(servers: str, entry: _Entry, count: int) -> dict[str, Any]:
     failing = round(count * FAILING)
-    async with FailingGround(servers) as ground:
-        await ground.preload(count, failing, entry.keys)
-        job = {
-            "servers": servers,
-            "namespace": ground.namespace,
-            "topic": ground.topic,
-            "dead_letters": ground.dead_letters,
-            "group": ground.group,
-            "count": count,
-            "good": count - failing,
-            **(entry.options or {}),
-        }
-        command = [*(entry.command or ours()), json.dumps(job)]
-        environment = {"KAFKA_BOOTSTRAP_SERVERS": servers, **(entry.environment or {})}
-        async with (
-            DeadLetters(servers, ground.dead_letters) as dead,
-            Contestant(entry.name, command, environment) as contestant,
-        ):
-            await _wait(contestant, dead, failing)
-            ended_at = time.time()
-            await dead.settle()
-            said = await contestant.end()
-            await dead.settle()
-            return _result(said, dead, count, failing, ended_at)
+    with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as folder:
+        async with FailingGround(servers) as ground:
+            await ground.preload_failing(count, failing, entry.keys)
+            job = {
+                "servers": servers,
+                "namespace": ground.namespace,
+                "plain_group": ground.plain_group,
+                "topic": ground.topic,
+                "dead_letters": ground.dead_letters,
+                "group": ground.group,
+                "count": count,
+                "good": count - failing,
+                **(entry.options or {}),
+            }
+            command = [*(entry.command or ours()), json.dumps(job)]
+            environment = settings_of(servers, Path(folder), "fixed:0")
+            async with (
+                DeadLetters(ground) as dead,
+                Contestant(entry.name, command, environment) as contestant,
+            ):
+                return await _measure(contestant, dead, count, failing)
+
+
+async def _measure(
+    contestant: Contestant, dead: DeadLetters, count: int, failing: int
+) -> dict[str, Any]:
+    await _wait(contestant, dead, failing)
+    ended_at = time.time()
+    await dead.settle()
+    said = await contestant.end()
+    await dead.settle()
+    return _result(said, dead, count, failing, ended_at)
 
 
 async def _wait(contestant: Contestant, dead: DeadLetters, failing: int) -> None:
@@ -184,8 +192,7 @@ _PEERS = (
     _Entry("kafkajs, the seed", _KAFKAJS, options={"retry": "none"}),
     _Entry("aiokafka loop", (sys.executable, str(PEERS / "loop.py"))),
 )
-_AT_ONCE = retry_settings(MAX_RETRIES, "fixed:0")
 _OURS = (
-    _Entry("trunkline", None, environment=_AT_ONCE),
-    _Entry(f"trunkline, {ORDERED_KEYS} keys", None, keys=ORDERED_KEYS, environment=_AT_ONCE),
+    _Entry("trunkline", None),
+    _Entry(f"trunkline, {ORDERED_KEYS} keys", None, keys=ORDERED_KEYS),
 )

@@ -9,43 +9,71 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+import msgspec
+from aiokafka.admin import AIOKafkaAdminClient
 
+from models import UserRegistered
+from trunkline import topics
 from trunkline.delivery.producer import OutRecord, RecordProducer
 from trunkline.errors import TrunklineError
+from trunkline.topology import Service, Topic, Topology
 
 _CHUNK = 10_000
 _TIMEOUT_S = 180
+_WORKER = Path(__file__).resolve().parents[2] / "bench" / "measured.py"
+
+#: Plain name of the topic that is read.
+EVENTS = "events"
+
+
+class Job(msgspec.Struct):
+    """What a worker is to run, as the one argument of ``bench/measured.py``.
+
+    ``kind`` is ``one`` or ``batch`` (trivial), or ``wait`` (sleeps, by key).
+    """
+
+    namespace: str
+    group: str
+    count: int
+    kind: Literal["one", "batch", "wait"] = "one"
+    concurrency: int = 1
+    wait_ms: float = 5.0
+
+
+def ground_topology(namespace: str, partitions: int, *groups: str) -> Topology:
+    """Return a topic, and groups that read it, with all that each needs for its failures."""
+    services = tuple(Service(group, "consumer", group, reads=(EVENTS,)) for group in groups)
+    return Topology(namespace, services, (Topic(EVENTS, partitions, model=UserRegistered),))
 
 
 class Ground:
-    """A topic with events, and a failures topic; both are deleted at the end."""
+    """A topic with events, and groups that read it; all topics are deleted at the end."""
 
     def __init__(self, servers: str, partitions: int) -> None:
         self.servers = servers
         self.partitions = partitions
-        self.topic = f"bench-{uuid.uuid4().hex[:8]}"
-        self.failures_topic = f"{self.topic}.failures"
-        self._groups = 0
+        self.namespace = f"bench-{uuid.uuid4().hex[:8]}"
+        self._groups: list[str] = []
+        self.topic = self._topology().topic(EVENTS).name
+
+    def _topology(self) -> Topology:
+        return ground_topology(self.namespace, self.partitions, *self._groups)
 
     async def __aenter__(self) -> Ground:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
-        await admin.start()
-        try:
-            await admin.create_topics(
-                [NewTopic(self.topic, self.partitions, 1), NewTopic(self.failures_topic, 1, 1)]
-            )
-        finally:
-            await admin.close()
+        await self._apply()
         return self
+
+    async def _apply(self) -> None:
+        await topics.apply(self.servers.split(","), self._topology())
 
     async def __aexit__(self, *_: object) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
         await admin.start()
         try:
-            await admin.delete_topics([self.topic, self.failures_topic])
+            await admin.delete_topics([topic.name for topic in self._topology().topics()])
         finally:
             await admin.close()
 
@@ -64,26 +92,51 @@ class Ground:
         value = b'{"userId":"%d","email":"user%d@example.com"}' % (user, user)
         return OutRecord(self.topic, value, key=b"%d" % user)
 
-    def new_group(self) -> str:
-        """Return a group that has committed nothing."""
-        self._groups += 1
-        return f"{self.topic}-{self._groups}"
+    async def new_group(self) -> str:
+        """Return a group that has committed nothing, its topics made."""
+        self._groups.append(f"group-{len(self._groups) + 1}")
+        await self._apply()
+        return self._groups[-1]
+
+    async def run_job(self, job: Job) -> dict[str, Any]:
+        """Run one of our workers to its end, and return what it measured.
+
+        Raises:
+            TrunklineError: It failed, or did not end in time; or this is no clone: the worker is an
+                entry point beside the package.
+
+        """
+        if not _WORKER.exists():
+            raise TrunklineError(
+                f"{_WORKER} is missing: it comes with the repository, not with the package. Run "
+                "the benchmark from a clone."
+            )
+        return await self._measure([str(_WORKER), msgspec.json.encode(job).decode()])
 
     async def run(self, module: str, *arguments: str) -> dict[str, Any]:
-        """Run a contestant to its end, and return what it measured.
+        """Run another contestant to its end, and return what it measured.
 
         Raises:
             TrunklineError: It failed, or did not end within three minutes.
 
         """
-        return await asyncio.to_thread(self._run, module, arguments)
+        return await self._measure(["-m", module, *arguments])
 
-    def _run(self, module: str, arguments: Sequence[str]) -> dict[str, Any]:
-        environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": self.servers}
-        command = [sys.executable, "-m", module, *arguments]
+    async def _measure(self, command: Sequence[str]) -> dict[str, Any]:
+        return await asyncio.to_thread(self._run, command)
+
+    def _run(self, command: Sequence[str]) -> dict[str, Any]:
+        name = command[1]
+        root = str(_WORKER.parents[1])
+        environment = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": self.servers,
+            "PYTHONPATH": root,
+            "TRUNKLINE_DATA_DIR": f".trunkline/bench/{uuid.uuid4().hex[:8]}",
+        }
         try:
             done = subprocess.run(
-                command,
+                [sys.executable, *command],
                 env=environment,
                 capture_output=True,
                 text=True,
@@ -91,10 +144,10 @@ class Ground:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise TrunklineError(f"{module} did not end within {_TIMEOUT_S} s") from None
+            raise TrunklineError(f"{name} did not end within {_TIMEOUT_S} s") from None
         lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
         if not lines:
-            raise TrunklineError(f"{module} measured nothing:\n{done.stderr[-2000:]}")
+            raise TrunklineError(f"{name} measured nothing:\n{done.stderr[-2000:]}")
         measured: dict[str, Any] = json.loads(lines[-1])
         return measured
 

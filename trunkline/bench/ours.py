@@ -1,4 +1,7 @@
-"""How a Trunkline worker is run as a contestant that retries."""
+"""How a Trunkline worker is run as a contestant that retries.
+
+It stands in ``bench/`` beside the package, for it wires what only an entry point may see.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ from pathlib import Path
 
 from trunkline.errors import TrunklineError
 
-_WORKER = Path(__file__).resolve().parents[2] / "bench" / "worker.py"
+_WORKER = Path(__file__).resolve().parents[2] / "bench" / "retrying.py"
 
 
-def ours() -> tuple[str, ...]:
+def ours() -> tuple[str, str]:
     """Return the command of our worker; its job follows as JSON.
 
     Raises:
-        TrunklineError: This is no clone: the worker is an entry point beside the package.
+        TrunklineError: This is no clone of the repository.
 
     """
     if not _WORKER.exists():
@@ -26,6 +29,20 @@ def ours() -> tuple[str, ...]:
     return sys.executable, str(_WORKER)
 
 
-def retry_settings(max_retries: int, backoff: str) -> Mapping[str, str]:
-    """Return the environment for a worker whose failed events are tried again like this."""
-    return {"TRUNKLINE_MAX_RETRIES": str(max_retries), "TRUNKLINE_RETRY_BACKOFF": backoff}
+def settings_of(servers: str, folder: Path, backoff: str) -> Mapping[str, str]:
+    """Return the environment of a worker.
+
+    Args:
+        servers: ``host:port`` of the brokers.
+        folder: Where its tables are.
+        backoff: When failed events are tried again, three times.
+
+    """
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": servers,
+        "PYTHONPATH": str(_WORKER.parents[1]),
+        "TRUNKLINE_POD": "bench",
+        "TRUNKLINE_DATA_DIR": str(folder),
+        "TRUNKLINE_MAX_RETRIES": "3",
+        "TRUNKLINE_RETRY_BACKOFF": backoff,
+    }

@@ -12,7 +12,7 @@ from typing import Any
 
 from trunkline.bench.contestant import Contestant
 from trunkline.bench.failing import FailingGround
-from trunkline.bench.ours import ours, retry_settings
+from trunkline.bench.ours import ours, settings_of
 from trunkline.errors import TrunklineError
 
 _TIMEOUT_S = 300.0
@@ -50,7 +50,7 @@ async def _recovery(
         await asyncio.sleep(_REST_S)
         empty_bytes = worker.rss_bytes
         progress(f"{waiting} events fail, and are to be tried again tomorrow …")
-        await ground.preload(waiting, waiting)
+        await ground.preload_failing(waiting, waiting)
         await _until(worker, waiting)
         await asyncio.sleep(_REST_S)
         await worker.end()
@@ -76,14 +76,11 @@ async def _recovery(
 
 
 def _worker(ground: FailingGround, folder: Path) -> Contestant:
-    job = {"namespace": ground.namespace, "kind": "fail", "count": 0}
+    job = {"namespace": ground.namespace, "plain_group": ground.plain_group, "kind": "fail"}
     environment = {
-        "KAFKA_BOOTSTRAP_SERVERS": ground.servers,
-        "TRUNKLINE_POD": "bench",
-        "TRUNKLINE_DATA_DIR": str(folder),
+        **settings_of(ground.servers, folder, "fixed:86400"),
         # Everything fails here, and nothing is wrong.
         "TRUNKLINE_BREAKER_SHARE": "0",
-        **retry_settings(3, "fixed:86400"),
     }
     return Contestant("trunkline", [*ours(), json.dumps(job)], environment)
 

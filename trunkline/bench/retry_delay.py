@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from trunkline.bench.contestant import Contestant
 from trunkline.bench.failing import FailingGround, event
-from trunkline.bench.ours import ours, retry_settings
+from trunkline.bench.ours import ours, settings_of
 from trunkline.delivery.producer import RecordProducer
 from trunkline.errors import TrunklineError
 
@@ -40,31 +42,41 @@ async def retry_delay(
         TrunklineError: Not every event was tried again, or one was too early.
 
     """
-    count = 2 * waiting
-    async with FailingGround(servers) as ground:
-        job = {"namespace": ground.namespace, "kind": "once", "count": count, "delay_s": delay_s}
-        environment = {
-            "KAFKA_BOOTSTRAP_SERVERS": servers,
-            **retry_settings(3, f"fixed:{delay_s:g}"),
-        }
-        async with Contestant("trunkline", [*ours(), json.dumps(job)], environment) as worker:
-            await _until(worker, "assigned", 1)
-            progress(
-                f"{waiting} events wait {delay_s:g} s each, beside {load_per_s} events/s; "
-                f"this takes {3 * delay_s:.0f} s …"
-            )
-            loading = asyncio.create_task(_load(ground, count, 2 * delay_s, load_per_s))
-            try:
-                await _until(worker, "retried", count)
-            finally:
-                loading.cancel()
-                await asyncio.wait({loading})
-            if not loading.cancelled():
-                loading.result()
-            said = await worker.end()
+    with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as folder:
+        async with FailingGround(servers) as ground:
+            job = {
+                "namespace": ground.namespace,
+                "plain_group": ground.plain_group,
+                "kind": "once",
+                "count": 2 * waiting,
+                "delay_s": delay_s,
+            }
+            environment = settings_of(servers, Path(folder), f"fixed:{delay_s:g}")
+            command = [*ours(), json.dumps(job)]
+            async with Contestant("trunkline", command, environment) as worker:
+                await _until(worker, "assigned", 1)
+                progress(
+                    f"{waiting} events wait {delay_s:g} s each, beside {load_per_s} events/s; "
+                    f"this takes {3 * delay_s:.0f} s …"
+                )
+                said = await _measure(worker, ground, 2 * waiting, 2 * delay_s, load_per_s)
     if said["earliest_ms"] < 0:
         raise TrunklineError(f"A retry began {-said['earliest_ms']:.1f} ms before it was due")
     return [_row(said, delay_s)]
+
+
+async def _measure(
+    worker: Contestant, ground: FailingGround, failing: int, spread_s: float, load_per_s: int
+) -> dict[str, Any]:
+    loading = asyncio.create_task(_load(ground, failing, spread_s, load_per_s))
+    try:
+        await _until(worker, "retried", failing)
+    finally:
+        loading.cancel()
+        await asyncio.wait({loading})
+    if not loading.cancelled():
+        loading.result()
+    return await worker.end()
 
 
 def _row(said: dict[str, Any], delay_s: float) -> dict[str, Any]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
-
-from trunkline.bench.ground import Ground, median_row
-from trunkline.bench.worker import Job
+from trunkline.bench.ground import Ground, Job, median_row
 from trunkline.errors import TrunklineError
 
 #: The contestant that the ratios are against.
@@ -54,12 +52,11 @@ async def _bare(ground: Ground, count: int, *options: str) -> dict[str, Any]:
         "trunkline.bench.bare",
         ground.servers,
         ground.topic,
-        ground.new_group(),
+        f"{ground.namespace}.{uuid.uuid4().hex[:8]}",
         str(count),
         *options,
     )
 
 
 async def _ours(ground: Ground, count: int, kind: Any) -> dict[str, Any]:
-    job = Job(ground.topic, ground.new_group(), ground.failures_topic, count, kind)
-    return await ground.run("trunkline.bench.worker", msgspec.json.encode(job).decode())
+    return await ground.run_job(Job(ground.namespace, await ground.new_group(), count, kind))

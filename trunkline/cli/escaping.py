@@ -1,7 +1,8 @@
 """Show what others wrote on a terminal, so that it can only be read.
 
 A key, a payload or an exception's message may hold escape sequences, which would move the cursor,
-change colours, or type into the shell of whoever looks at it.
+change colours, or type into the shell of whoever looks at it; and marks that turn the direction of
+what is read.
 """
 
 from __future__ import annotations
@@ -13,28 +14,28 @@ from typing import Any
 _HEX_BYTES = 256
 
 
-def printable(text: str, *, lines: bool = False) -> str:
-    """Return a text with everything that is not plain to see as an escape such as ``\\x1b``.
+def harmless(text: str, *, lines: bool = False) -> str:
+    r"""Return text with everything that is not plain to see as an escape, such as ``\x1b``.
 
     Args:
         text: From anywhere.
-        lines: Whether line feeds and tabs stay.
+        lines: Leave line feeds and tabs as they are.
 
     """
     kept = "\n\t" if lines else ""
-    return "".join(c if c.isprintable() or c in kept else _escape(c) for c in text)
+    return "".join(c if c.isprintable() or c in kept else _escaped(c) for c in text)
 
 
-def shortened(text: str, length: int) -> str:
-    """Return a text in one line of at most so many characters."""
-    line = printable(" ".join(text.split()))
-    return line if len(line) <= length else line[: length - 1] + "…"
+def short(text: str, width: int) -> str:
+    """Return harmless text on one line, cut to a width in characters."""
+    line = harmless(" ".join(text[: 8 * width].split()))
+    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def shown_bytes(raw: bytes, *, lines: bool = False) -> str:
-    """Return bytes as text where they are UTF-8, else in hexadecimal, or base64 when long."""
+    """Return bytes as harmless text where they are UTF-8, else in hexadecimal; base64 when long."""
     try:
-        return printable(raw.decode(), lines=lines)
+        return harmless(raw.decode(), lines=lines)
     except UnicodeDecodeError:
         if len(raw) <= _HEX_BYTES:
             return f"0x{raw.hex()}"
@@ -57,5 +58,5 @@ def to_json(value: Any) -> str:
     return json.dumps(value, indent=2).replace("\x7f", "\\u007f")
 
 
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape", errors="backslashreplace").decode()
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()

@@ -157,7 +157,7 @@ class OnceWriter:
                         f"It failed {losses} times in a row: {lost.reason}."
                     ) from lost
                 await self._open(None if losses == 1 else _PAUSE_S)
-                items = self._not_done(items)
+                items = self._lost(items)
                 if lost.refused:
                     await self._write_singly(items, lost.reason)
                     return
@@ -192,14 +192,23 @@ class OnceWriter:
     def _not_done(self, items: list[Item]) -> list[Item]:
         left: dict[tuple[str, int], Item] = {}
         for item in items:
-            action = self._actions.on(item.id, item.timestamp_ms)
-            if action is None and (item.id, item.timestamp_ms) not in left:
-                left[item.id, item.timestamp_ms] = item
-            elif action is not None and action.run == self._run:
-                self.outcome.done += 1  # its transaction's outcome was unknown: it was committed
+            key = (item.id, item.timestamp_ms)
+            if self._actions.on(*key) is None and key not in left:
+                left[key] = item
             else:
-                self.outcome.already += 1  # or a file has it twice
+                self.outcome.already += 1  # by somebody else, or a file has it twice
         return list(left.values())
+
+    def _lost(self, items: list[Item]) -> list[Item]:
+        """Return what a transaction that failed has not done: it may have been committed."""
+        others = []
+        for item in items:
+            action = self._actions.on(item.id, item.timestamp_ms)
+            if action is not None and action.run == self._run:
+                self.outcome.done += 1
+            else:
+                others.append(item)
+        return self._not_done(others)
 
     def _note(self, items: list[Item]) -> None:
         for item in items:

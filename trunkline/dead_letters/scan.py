@@ -13,7 +13,7 @@ from trunkline.dead_letters.actions import Action, Actions, read_action
 from trunkline.dead_letters.filters import LetterFilter
 from trunkline.dead_letters.fingerprint import Fingerprint, fingerprint_of
 from trunkline.dead_letters.reading import DeadLetter, read_dead_letter
-from trunkline.dead_letters.snapshot import Snapshot
+from trunkline.dead_letters.snapshot import Ends, Snapshot
 from trunkline.errors import TopologyError
 from trunkline.topology import Topology
 
@@ -48,6 +48,7 @@ class Scan:
         topology: Which topics there are.
         wanted: Which dead letters are meant.
         acted_on: Whether those that were redriven or discarded are meant, too.
+        ends: Where to end instead, as an earlier scan did.
 
     """
 
@@ -58,12 +59,13 @@ class Scan:
         wanted: LetterFilter,
         *,
         acted_on: bool = False,
+        ends: Ends | None = None,
     ) -> None:
         self._servers = bootstrap_servers
         self._topology = topology
         self._wanted = wanted
         self._acted_on = acted_on
-        self._snapshot = Snapshot(bootstrap_servers, wanted.topics_to_read(topology))
+        self._snapshot = Snapshot(bootstrap_servers, wanted.topics_to_read(topology), ends=ends)
         self.actions = Actions()
 
     async def __aenter__(self) -> Scan:
@@ -80,6 +82,11 @@ class Scan:
 
     async def __aexit__(self, *_: object) -> None:
         await self._snapshot.__aexit__()
+
+    @property
+    def ends(self) -> Ends:
+        """Return where it ends."""
+        return self._snapshot.ends
 
     @property
     def size(self) -> int:

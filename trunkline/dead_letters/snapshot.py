@@ -23,6 +23,9 @@ _FETCH_BYTES = 4 * 1024 * 1024
 #: A broker that says nothing for so long is away.
 _SILENCE_S = 30.0
 
+#: Topic and partition → offset behind the last record.
+Ends = Mapping[tuple[str, int], int]
+
 
 class Snapshot:
     """All committed records between the beginnings and the ends of topics, as of its opening.
@@ -32,6 +35,7 @@ class Snapshot:
     Args:
         bootstrap_servers: ``host:port`` of the brokers to ask first.
         topics: Real names.
+        ends: Where to end instead, as an earlier snapshot did.
         client_id: Name for the broker's logs.
         security: aiokafka's options for TLS and SASL.
 
@@ -42,11 +46,13 @@ class Snapshot:
         bootstrap_servers: Sequence[str],
         topics: Sequence[str],
         *,
+        ends: Ends | None = None,
         client_id: str = "trunkline-dlq",
         security: Mapping[str, Any] | None = None,
     ) -> None:
         self._servers = list(bootstrap_servers)
         self._topics = list(topics)
+        self._given_ends = ends
         self._options = {
             "bootstrap_servers": self._servers,
             "client_id": client_id,
@@ -72,9 +78,14 @@ class Snapshot:
             await end_client(self._consumer)
 
     @property
+    def ends(self) -> Ends:
+        """Return where it ends."""
+        return {(place.topic, place.partition): end for place, end in self._ends.items()}
+
+    @property
     def size(self) -> int:
         """Return how many offsets lie between beginnings and ends: at least as many as records."""
-        return sum(end - self._begins[place] for place, end in self._ends.items())
+        return sum(max(0, end - self._begins[place]) for place, end in self._ends.items())
 
     async def batches(self) -> AsyncIterator[list[Any]]:
         """Yield the records from the beginning, each partition's in order.
@@ -149,6 +160,9 @@ class Snapshot:
         if places:
             self._begins = await consumer.beginning_offsets(places)
             self._ends = await consumer.end_offsets(places)
+        if self._given_ends is not None:
+            given = self._given_ends
+            self._ends = {p: min(end, given.get((p[0], p[1]), 0)) for p, end in self._ends.items()}
 
     async def _poll(self) -> dict[Any, list[Any]]:
         try:

@@ -105,7 +105,8 @@ def letter_to_dict(found: Found) -> dict[str, Any]:
 
 def export_line(found: Found) -> str:
     """Return a dead letter as a line, without its end."""
-    return json.dumps(letter_to_dict(found))
+    # json leaves one control character as it is; it can only stand inside a string.
+    return json.dumps(letter_to_dict(found)).replace("\x7f", "\\u007f")
 
 
 def import_line(line: bytes, number: int) -> tuple[DeadLetter, str]:
@@ -123,12 +124,13 @@ def import_line(line: bytes, number: int) -> tuple[DeadLetter, str]:
         read = _decode_line(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigurationError(
-            f"Line {number} is no exported dead letter: {error}. What stands before it was done; "
-            "mend it, and run the same command again: nothing is done twice."
+            f"Line {number} is no exported dead letter: {error}. Nothing was done."
         ) from None
     place = parse_id(read.id) if read.id else ("", 0, 0)
     if place is None:
-        raise ConfigurationError(f"Line {number}: {read.id!r} is no dead letter's id.")
+        raise ConfigurationError(
+            f"Line {number}: {read.id!r} is no dead letter's id. Nothing was done."
+        )
     letter = _letter(read, *place)
     return letter, letter.id if read.id else f"line:{hashlib.sha256(line.strip()).hexdigest()}"
 

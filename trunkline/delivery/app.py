@@ -24,6 +24,7 @@ from trunkline.delivery.faust_internals import (
     Transport,
     set_current_event,
 )
+from trunkline.delivery.faust_tables import TableManager
 from trunkline.delivery.gate import BrokerGate, abort, require_free_port
 from trunkline.delivery.handler import Subscription
 from trunkline.delivery.held_keys import HeldKeys
@@ -307,4 +308,5 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "web_host": settings.web_host,
         "worker_redirect_stdouts": False,
         "Worker": DeliveryWorker,
+        "TableManager": TableManager,
     }

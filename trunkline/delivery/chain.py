@@ -59,6 +59,7 @@ class Chain:
     """
 
     __slots__ = (
+        "_check_key",
         "_counters",
         "_decode",
         "_handle",
@@ -86,6 +87,7 @@ class Chain:
         self._is_batch = subscription.shape == "batch"
         self._wants_context = subscription.wants_context
         self._decode = decoder_for(subscription.model)
+        self._check_key = check_key if subscription.model else _take_any_key
         self._source = source
         self._holds = source.holds
         self._counters = target.counters
@@ -118,7 +120,7 @@ class Chain:
             try:
                 key = record.key
                 if key is not None and not key.isascii():
-                    check_key(key)
+                    self._check_key(key)
                 event = decode(record.value)
             except Exception as error:
                 await self._refuse(record, error)
@@ -172,7 +174,7 @@ class Chain:
             if holds and self._divert(record):
                 continue
             try:
-                check_key(record.key)
+                self._check_key(record.key)
                 good.append((record, decode(record.value)))
             except Exception as error:
                 await self._refuse(record, error)
@@ -313,6 +315,10 @@ def context_of(record: Any, topic: str, partition: int) -> Context:
         record.value,
         tuple(record.headers),
     )
+
+
+def _take_any_key(_: bytes | None) -> None:
+    """Refuse no key: who takes records as they come takes theirs as well."""
 
 
 def raise_if_ours(error: asyncio.CancelledError) -> None:

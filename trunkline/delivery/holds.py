@@ -7,7 +7,7 @@ again, and which keys' later events must be parked behind those that wait.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, Protocol
 
 from models.failures import WIRE_VERSION, HeldKey, HeldRange
@@ -41,6 +41,12 @@ class Hold:
         self.first_ms = self.last_ms = record.timestamp
         self.blocks = blocks
 
+    def include(self, first: int, first_ms: int, last_ms: int) -> None:
+        """Reach back over the key's events that were delivered before, and so are settled."""
+        self.first = min(self.first, first)
+        self.first_ms = min(self.first_ms, first_ms)
+        self.last_ms = max(self.last_ms, last_ms)
+
     @classmethod
     def of(cls, held: HeldRange, *, blocks: bool) -> Hold:
         """Return what a predecessor wrote."""
@@ -49,16 +55,6 @@ class Hold:
         hold.first_ms, hold.last_ms = held.first_timestamp_ms, held.last_timestamp_ms
         hold.blocks = blocks
         return hold
-
-    def add(self, record: Delivered) -> None:
-        """Note that a later event of the key is handed over as well."""
-        self.last = record.offset
-        self.see(record)
-
-    def see(self, record: Delivered) -> None:
-        """Note the time of an event of the key that is handled: a later hold will include it."""
-        self.first_ms = min(self.first_ms, record.timestamp)
-        self.last_ms = max(self.last_ms, record.timestamp)
 
     def has(self, record: Delivered) -> bool:
         """Tell whether the event was handed over."""
@@ -84,7 +80,7 @@ class PartitionHolds:
 
     """
 
-    __slots__ = ("_keys", "_singles", "ordered", "partition", "topic")
+    __slots__ = ("_delivered", "_keys", "_singles", "ordered", "partition", "topic")
 
     def __init__(self, topic: str, partition: int, *, ordered: bool = True) -> None:
         self.topic = topic
@@ -92,6 +88,8 @@ class PartitionHolds:
         self.ordered = ordered
         self._keys: dict[bytes, Hold] = {}
         self._singles: dict[int, Hold] = {}
+        # First offset, lowest and highest timestamp of all that this owner was given.
+        self._delivered: tuple[int, int, int] | None = None
 
     def __bool__(self) -> bool:
         """Whether any event must be looked at: False costs the hot path one check."""
@@ -108,7 +106,25 @@ class PartitionHolds:
             if at.key is None:
                 self._singles[at.offset] = hold
             else:
+                # A topic that is not ordered any more holds nobody: its lanes would never end.
+                hold.blocks = hold.blocks and self.ordered
                 self._keys[at.key] = hold
+
+    def deliver(self, records: Sequence[Delivered]) -> None:
+        """Note a batch that is about to be handled; call it before the batch's first verdict.
+
+        A hold covers its key's earlier events too. They were handled, and if they are delivered
+        once more they must neither be parked behind the one that failed nor be handled after it.
+        """
+        if not records:
+            return
+        times = [record.timestamp for record in records]
+        first, first_ms, last_ms = records[0].offset, min(times), max(times)
+        if self._delivered is not None:
+            seen = self._delivered
+            first, first_ms = min(first, seen[0]), min(first_ms, seen[1])
+            last_ms = max(last_ms, seen[2])
+        self._delivered = first, first_ms, last_ms
 
     def verdict(self, record: Delivered) -> Verdict:
         """Decide what a delivered event is due."""
@@ -117,12 +133,7 @@ class PartitionHolds:
             return "pass over"
         if (single := self._singles.get(record.offset)) is not None and single.has(record):
             return "pass over"
-        if hold is None:
-            return "handle"
-        if hold.blocks:
-            return "park"
-        hold.see(record)
-        return "handle"
+        return "park" if hold is not None and hold.blocks else "handle"
 
     def hand_over(self, record: Delivered, *, waits: bool) -> tuple[HeldKey, HeldRange]:
         """Note that an event is handed over; returns what must be written along with it.
@@ -136,14 +147,14 @@ class PartitionHolds:
         if key is None or not self.ordered or not waits:
             single = self._singles[record.offset] = Hold(record, blocks=False)
             return self._at(None, record.offset), single.as_range()
-        hold = self._keys.get(key)
-        if hold is None:
-            hold = self._keys[key] = Hold(record, blocks=True)
-        else:
-            # Also when it was released: a key's events are taken one after the other, so all of
-            # them between that and this one were handled.
-            hold.add(record)
-            hold.blocks = True
+        # Also after a release: a key's events are taken one after the other, so all of them before
+        # this one were handled or handed over.
+        before = self._keys.get(key)
+        hold = self._keys[key] = Hold(record, blocks=True)
+        if before is not None and before.last < record.offset:  # else of a topic that was made anew
+            hold.include(before.first, before.first_ms, before.last_ms)
+        if self._delivered is not None:
+            hold.include(*self._delivered)
         return self._at(key), hold.as_range()
 
     def knows(self, key: bytes) -> bool:

@@ -95,6 +95,7 @@ def delivery_stats(app: DeliveryApp, rates: Rates) -> dict[str, Any]:
     """Return the delivery part of ``/stats``."""
     partitions = partition_stats(app)
     waiting = partition_stats(app, failures=True)
+    counters = [target.counters for target in app.targets.values()]
     topics = {
         topic: {
             **target.counters.as_dict(),
@@ -107,9 +108,9 @@ def delivery_stats(app: DeliveryApp, rates: Rates) -> dict[str, Any]:
     return {
         "assigned": [f"{row['topic']}[{row['partition']}]" for row in partitions],
         "topics": topics,
-        "handled": sum(t["handled"] for t in topics.values()),
-        "failed": sum(t["failed"] + t["invalid"] for t in topics.values()),
-        "dead": sum(t["dead"] for t in topics.values()),
+        "handled": sum(c.handled for c in counters),
+        "failed": sum(c.failed + c.invalid for c in counters),
+        "dead": sum(c.dead for c in counters),
         "lost": app.lost,
         "unreadable": app.unreadable,
         "lag": _lag(partitions),

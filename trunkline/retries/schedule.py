@@ -94,6 +94,7 @@ class Schedule:
         # (due, order, a number that breaks ties, event); stale ones are passed over.
         self._due: list[tuple[int, int, int, Waiting]] = []
         self._pushed = 0
+        self._now_ms = 0
 
     def __len__(self) -> int:
         """How many events wait, running and parked ones included."""
@@ -132,13 +133,15 @@ class Schedule:
         lane.queue.append(waiting)
         if waiting.held:
             lane.held += 1
-            lane.last = max(lane.last, waiting.id.offset)
+            # Not the highest: a topic that was made anew counts from 0 again.
+            lane.last = waiting.id.offset
         if lane.queue[0] is waiting:
             self._push(waiting)
         return True
 
     def take(self, now_ms: int) -> Waiting | None:
         """Return the event that has been due for the longest time, and note that it runs."""
+        self._now_ms = now_ms
         waiting = self._peek()
         if waiting is None or waiting.due_ms > now_ms:
             return None
@@ -186,8 +189,11 @@ class Schedule:
             self._leave(lane, ghost)
             gone.append(ghost)
         if lane.queue:
-            if not lane.queue[0].running:
-                self._push(lane.queue[0])
+            head = lane.queue[0]
+            if not head.running:
+                # It is due from now on: a long lane must not get in front of what is due already.
+                head.due_ms = max(head.due_ms, self._now_ms)
+                self._push(head)
         else:
             del self._lanes[waiting.lane]
         return gone

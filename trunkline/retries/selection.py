@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Iterable, Sequence
@@ -105,7 +106,7 @@ def groups_named(topology: Topology, names: Sequence[str]) -> list[str]:
 
     """
     known = [service.group for service in topology.services if service.group]
-    wanted = [topology.plain_name(name) for name in dict.fromkeys(names)] or known
+    wanted = list(dict.fromkeys(topology.plain_name(name) for name in names)) or known
     for name in wanted:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
@@ -128,8 +129,6 @@ def _id(text: str, topology: Topology) -> tuple[str, int, int]:
 def _keys(text: str) -> list[bytes]:
     keys = [text.encode(errors="surrogateescape")]
     if text.startswith(_HEX_PREFIX):
-        try:
+        with contextlib.suppress(ValueError):  # a key may only begin like that
             keys.append(bytes.fromhex(text.removeprefix(_HEX_PREFIX)))
-        except ValueError:
-            pass  # a key that only begins like that
     return keys

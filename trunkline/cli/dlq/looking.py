@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -22,33 +20,15 @@ from trunkline.cli.dlq.options import (
     progress_bar,
 )
 from trunkline.cli.dlq.tables import print_groups, print_letter, print_line
-from trunkline.dead_letters.filters import LetterFilter, failed_at_ms, parse_filter
+from trunkline.cli.escaping import to_json
+from trunkline.dead_letters.filters import parse_filter
 from trunkline.dead_letters.fingerprint import Fingerprint
+from trunkline.dead_letters.groups import LetterGroup
 from trunkline.dead_letters.scan import Found, Scan
 from trunkline.dead_letters.transfer import export_line, letter_to_dict
 from trunkline.errors import ConfigurationError, TrunklineError
 
 _all_option = click.option("--all", "every", is_flag=True, help="Also redriven and discarded ones.")
-
-
-@dataclass
-class LetterGroup:
-    """Dead letters of one fingerprint."""
-
-    fingerprint: Fingerprint
-    count: int = 0
-    first_ms: int = 0
-    last_ms: int = 0
-    message: str = ""
-
-    def add(self, found: Found) -> None:
-        """Count one more; the latest message is the one to show."""
-        at_ms = failed_at_ms(found.letter)
-        if not self.count or at_ms >= self.last_ms:
-            self.last_ms, self.message = at_ms, found.letter.message
-        if not self.count or at_ms < self.first_ms:
-            self.first_ms = at_ms
-        self.count += 1
 
 
 @click.command()
@@ -72,7 +52,7 @@ def ls(*, asked: Asked, letters: bool, every: bool, limit: int | None, as_json: 
         return
     groups = asyncio.run(_groups(asked, every=every))[:limit]
     if as_json:
-        click.echo(json.dumps([_group_to_dict(group) for group in groups], indent=2))
+        click.echo(to_json([_group_to_dict(group) for group in groups]))
     else:
         print_groups(groups)
 
@@ -100,7 +80,7 @@ def show(letter_id: str, as_json: bool) -> None:
             "lists those that there are."
         )
     if as_json:
-        click.echo(json.dumps(letter_to_dict(found), indent=2))
+        click.echo(to_json(letter_to_dict(found)))
     else:
         print_letter(found)
 
@@ -128,16 +108,16 @@ def export(*, asked: Asked, output: Path | None, every: bool, limit: int | None)
 
 
 async def find_letters(
-    asked: Asked, *, every: bool, limit: int | None = None
+    asked: Asked, *, every: bool, limit: int | None = None, bar: bool = True
 ) -> AsyncIterator[Found]:
-    """Yield what is meant, with a progress bar."""
+    """Yield what is meant, with a progress bar unless they are printed to the same terminal."""
     scan = Scan(asked.settings.bootstrap_servers, asked.topology, asked.wanted, acted_on=every)
     async with scan:
-        with progress_bar("reading", scan.size) as show_progress:
+        with progress_bar("reading", scan.size, shown=bar) as show_progress:
             read = count = 0
             async for step in scan.steps():
                 read += step.read
-                show_progress(read)
+                show_progress(read, scan.size)
                 for found in step.found:
                     yield found
                     count += 1
@@ -147,14 +127,16 @@ async def find_letters(
 
 async def _groups(asked: Asked, *, every: bool) -> list[LetterGroup]:
     groups: dict[Fingerprint, LetterGroup] = {}
-    async for found in find_letters(asked, every=every):
-        groups.setdefault(found.fingerprint, LetterGroup(found.fingerprint)).add(found)
+    async with contextlib.aclosing(find_letters(asked, every=every)) as letters:
+        async for found in letters:
+            groups.setdefault(found.fingerprint, LetterGroup(found.fingerprint)).add(found)
     return sorted(groups.values(), key=lambda group: (-group.count, group.fingerprint))
 
 
 async def _list_letters(asked: Asked, *, every: bool, limit: int | None, as_json: bool) -> None:
     separator = "["
-    async with contextlib.aclosing(find_letters(asked, every=every, limit=limit)) as letters:
+    found_letters = find_letters(asked, every=every, limit=limit, bar=not sys.stdout.isatty())
+    async with contextlib.aclosing(found_letters) as letters:
         async for found in letters:
             if as_json:
                 click.echo(separator + export_line(found))
@@ -163,14 +145,14 @@ async def _list_letters(asked: Asked, *, every: bool, limit: int | None, as_json
                 print_line(found)
     if as_json:
         click.echo("[]" if separator == "[" else "]")
-    elif separator == "[" and sys.stdout.isatty():
-        click.echo("", nl=False)
 
 
 async def _export(asked: Asked, output: Path | None, *, every: bool, limit: int | None) -> int:
     count = 0
+    bar = output is not None or not sys.stdout.isatty()
+    found_letters = find_letters(asked, every=every, limit=limit, bar=bar)
     with _opened(output) as stream:
-        async with contextlib.aclosing(find_letters(asked, every=every, limit=limit)) as letters:
+        async with contextlib.aclosing(found_letters) as letters:
             async for found in letters:
                 stream.write(export_line(found) + "\n")
                 count += 1
@@ -197,6 +179,3 @@ def _group_to_dict(group: LetterGroup) -> dict[str, object]:
         "last_failed_at_ms": group.last_ms,
         "message": group.message,
     }
-
-
-__all__ = ["LetterFilter", "export", "find_letters", "ls", "show"]

@@ -77,7 +77,17 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     return click.argument("ids", nargs=-1, metavar="[ID]...")(wrapped)
 
 
-_WORDS = "topics groups exceptions keys since until headers fingerprints ids".split()
+_WORDS = (
+    "topics",
+    "groups",
+    "exceptions",
+    "keys",
+    "since",
+    "until",
+    "headers",
+    "fingerprints",
+    "ids",
+)
 
 
 def environment() -> tuple[Settings, Topology]:
@@ -89,15 +99,17 @@ def environment() -> tuple[Settings, Topology]:
 
 
 @contextlib.contextmanager
-def progress_bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal's standard error; gives a function that is told how far it is."""
+def progress_bar(
+    what: str, total: int | None, *, shown: bool = True
+) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on a terminal's standard error; gives a function to tell how far of what it is."""
     console = Console(stderr=True)
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
+        *columns, console=console, transient=True, disable=not (shown and console.is_terminal)
     ) as progress:
         task = progress.add_task(what, total=total)
-        yield lambda completed: progress.update(task, completed=completed)
+        yield lambda completed, of: progress.update(task, completed=completed, total=of)
 
 
 @contextlib.contextmanager

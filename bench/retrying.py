@@ -1,13 +1,12 @@
 """A Trunkline worker as a contestant that retries: the real thing, with a handler for measuring.
 
-python bench/worker.py '{"namespace", "kind", "count", "good", "delay_s"}'
-
-It stands beside the package because it wires what only an entry point may see: the tables.
+python bench/retrying.py '{"namespace", "plain_group", "kind", "count", "good", "delay_s"}'
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 import sys
 import time
@@ -15,11 +14,16 @@ from typing import Literal
 
 import msgspec
 
+from agents.failing import failing_events
 from models import UserRegistered
-from trunkline.bench.failing import EVENTS, FAILS, GROUP, SERVICE, bench_topology, number_of
-from trunkline.delivery.handler import Context
+from trunkline.bench.failing import FAILS, number_of
+from trunkline.bench.ground import EVENTS, ground_topology
+from trunkline.delivery.app import DeliveryApp, DeliveryWorker
+from trunkline.delivery.handler import Context, Subscription
+from trunkline.delivery.startstop import StartStop
+from trunkline.settings import load_settings
 
-_SAY_S = 0.1
+_SAY_S = 0.02
 
 
 class Job(msgspec.Struct):
@@ -30,6 +34,7 @@ class Job(msgspec.Struct):
     """
 
     namespace: str
+    plain_group: str
     kind: Literal["fail", "once"] = "fail"
     count: int = 0
     good: int = -1
@@ -117,3 +122,62 @@ def say(**line: float) -> None:
     """Tell the benchmark."""
     sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
     sys.stdout.flush()
+
+
+class Reporter:
+    """Says how far the worker is, and at its end what was measured."""
+
+    def __init__(self, app: DeliveryApp, handled: Handled) -> None:
+        self.app = app
+        self.handled = handled
+        self.task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self.task = asyncio.create_task(self.report())
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.task
+        say(**self.handled.summary())
+
+    async def report(self) -> None:
+        assigned = recovered = False
+        said = (-1, -1)
+        while True:
+            stats = self.app.failures.stats()
+            partitions = stats["partitions"]
+            if partitions and not assigned:
+                assigned = True
+                say(assigned=1, assigned_at=time.time())
+            if (stats["waiting"], len(self.handled.late_ms)) != said:
+                said = (stats["waiting"], len(self.handled.late_ms))
+                say(waiting=said[0], retried=said[1])
+            if partitions and not recovered and all(p["open"] for p in partitions):
+                recovered = True
+                say(recovered_at=time.time())
+            await asyncio.sleep(_SAY_S)
+
+
+def make_app(job: Job) -> DeliveryApp:
+    """Return the app of one service that reads the benchmark's topic."""
+    topology = ground_topology(job.namespace, 1, job.plain_group)
+    group = topology.real_name(job.plain_group)
+    app = DeliveryApp(
+        group,
+        load_settings(),
+        web_enabled=False,
+        TableManager="trunkline.delivery.faust_tables.TableManager",
+    )
+    handled = Handled(job)
+    handler = handled.once if job.kind == "once" else handled.fail
+    subscription = Subscription(topology.topic(EVENTS).name, UserRegistered, handler)
+    app.subscribe([subscription], failing_events(app, topology, group))
+    app.before_consumer.append(StartStop(Reporter(app, handled)))
+    return app
+
+
+if __name__ == "__main__":
+    made = make_app(msgspec.json.decode(sys.argv[1], type=Job))
+    sys.argv[1:] = []
+    DeliveryWorker(made, loglevel="WARNING").execute_from_commandline()

@@ -1,6 +1,9 @@
 """A Trunkline worker as a contestant: the real delivery core, with a handler made for measuring.
 
-Run as a process: ``python -m trunkline.bench.worker '{"topic": …}'`` with :class:`Job` as JSON.
+python bench/measured.py '{"namespace": …}'
+
+The argument is :class:`trunkline.bench.ground.Job` as JSON. It stands beside the package because it
+wires what only an entry point may see: the tables.
 """
 
 from __future__ import annotations
@@ -12,28 +15,16 @@ import signal
 import sys
 from collections import defaultdict
 from time import perf_counter
-from typing import Literal
 
 import msgspec
 
+from agents.failing import failing_events
 from models import UserRegistered
+from trunkline.bench.ground import EVENTS, Job, ground_topology
 from trunkline.bench.measure import report
 from trunkline.delivery.app import DeliveryApp, DeliveryWorker
 from trunkline.delivery.handler import Context, Handler, Subscription
-from trunkline.delivery.producer import RecordProducer
 from trunkline.settings import load_settings
-
-
-class Job(msgspec.Struct):
-    """What to run: ``kind`` is ``one`` or ``batch`` (trivial), or ``wait`` (sleeps, by key)."""
-
-    topic: str
-    group: str
-    failures_topic: str
-    count: int
-    kind: Literal["one", "batch", "wait"] = "one"
-    concurrency: int = 1
-    wait_ms: float = 5.0
 
 
 class Contestant:
@@ -46,17 +37,18 @@ class Contestant:
         self._last_offset: dict[bytes | None, int] = defaultdict(lambda: -1)
         self._out_of_order = 0
         settings = load_settings()
-        self.app = DeliveryApp(job.group, settings, web_enabled=False)
+        topology = ground_topology(job.namespace, 1, job.group)
+        group = topology.real_name(job.group)
+        self.app = DeliveryApp(group, settings, web_enabled=False)
         handlers: dict[str, Handler] = {"one": self.one, "batch": self.batch, "wait": self.wait}
         subscription = Subscription(
-            job.topic,
+            topology.topic(EVENTS).name,
             UserRegistered,
             handlers[job.kind],
             "batch" if job.kind == "batch" else "one",
             job.concurrency,
         )
-        producer = RecordProducer(settings.bootstrap_servers, "bench.failures")
-        self.app.subscribe([subscription], producer, job.failures_topic)
+        self.app.subscribe([subscription], failing_events(self.app, topology, group))
 
     async def one(self, event: UserRegistered) -> None:
         """Do nothing with one event."""
@@ -69,7 +61,7 @@ class Contestant:
     async def wait(self, event: UserRegistered, context: Context) -> None:
         """Wait as a handler that asks a service does, and check the order of the key."""
         self._began = self._began or perf_counter()
-        await asyncio.sleep(random.random() * self._job.wait_ms / 1000)  # noqa: S311
+        await asyncio.sleep(random.random() * self._job.wait_ms / 1000)
         if context.offset < self._last_offset[context.key]:
             self._out_of_order += 1
         self._last_offset[context.key] = context.offset

@@ -1,0 +1,112 @@
+"""Where the dead letters come from that are acted on: Kafka, or exported lines."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from trunkline.cli.dlq.options import Asked
+from trunkline.dead_letters.fingerprint import fingerprint_of
+from trunkline.dead_letters.scan import Found, Scan, read_actions
+from trunkline.dead_letters.snapshot import Ends
+from trunkline.dead_letters.transfer import import_line
+from trunkline.errors import ConfigurationError
+from trunkline.settings import Settings
+from trunkline.topology import Topology
+
+#: Called with how far it is, and how far it goes.
+OnRead = Callable[[int, int], None]
+_IN_MEMORY_BYTES = 16 * 1024 * 1024
+
+
+class Candidate(NamedTuple):
+    """A dead letter that something may be done with, and the key of the note that it was."""
+
+    found: Found
+    key: str
+
+
+class ScanSource:
+    """Open dead letters in Kafka: the second reading ends where the first one did."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._ends: Ends | None = None
+        self.names_ids = bool(asked.wanted.ids)
+
+    async def candidates(self, on_read: OnRead) -> AsyncIterator[Candidate]:
+        """Yield what is meant and open."""
+        settings, topology, wanted = self._asked
+        async with Scan(settings.bootstrap_servers, topology, wanted, ends=self._ends) as scan:
+            self._ends = scan.ends
+            read = 0
+            async for step in scan.steps():
+                read += step.read
+                on_read(read, scan.size)
+                for found in step.found:
+                    yield Candidate(found, found.letter.id)
+
+
+class FileSource:
+    """Exported lines, which can be read again."""
+
+    names_ids = False
+
+    def __init__(self, stream: IO[bytes], settings: Settings, topology: Topology) -> None:
+        self._stream = stream
+        self._settings = settings
+        self._topology = topology
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(
+        cls, path: Path | None, settings: Settings, topology: Topology
+    ) -> Iterator[FileSource]:
+        """Open a file, or take in standard input.
+
+        Raises:
+            ConfigurationError: It cannot be read.
+
+        """
+        with contextlib.ExitStack() as files:
+            if path is None:
+                stream: IO[bytes] = files.enter_context(_standard_input())
+            else:
+                try:
+                    stream = files.enter_context(path.open("rb"))
+                except OSError as error:
+                    raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None
+            yield cls(stream, settings, topology)
+
+    async def candidates(self, on_read: OnRead) -> AsyncIterator[Candidate]:
+        """Yield what the lines say.
+
+        Raises:
+            ConfigurationError: A line is wrong.
+
+        """
+        actions = await read_actions(self._settings.bootstrap_servers, self._topology)
+        size = self._stream.seek(0, 2)
+        self._stream.seek(0)
+        read = 0
+        for number, line in enumerate(self._stream, 1):
+            read += len(line)
+            on_read(read, size)
+            if not line.strip():
+                continue
+            letter, key = import_line(line, number)
+            fingerprint = fingerprint_of(letter, self._topology)
+            action = actions.on(key, letter.timestamp_ms)
+            yield Candidate(Found(letter, fingerprint, action), key)
+
+
+def _standard_input() -> IO[bytes]:
+    """Copy it: it is read twice."""
+    copy = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115  # the caller closes it
+    shutil.copyfileobj(sys.stdin.buffer, copy)
+    return copy  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""``trunkline dlq redrive|discard|import`` on a real Kafka: each dead letter once, and only once."""
+"""``trunkline dlq redrive|discard|import`` on a real Kafka: each dead letter once, only once."""
 
 from __future__ import annotations
 

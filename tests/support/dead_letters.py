@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
+
 from trunkline.dead_letters.reading import DeadLetter, read_dead_letter
 from trunkline.delivery import failure
 
@@ -121,7 +122,7 @@ CONNECT: list[Header] = [
         "__connect.errors.exception.stacktrace",
         (
             b"org.apache.kafka.connect.errors.DataException: Converting byte[] failed\n"
-            b"\tat org.apache.kafka.connect.json.JsonConverter.toConnectData(JsonConverter.java:3)\n"
+            b"\tat org.apache.kafka.connect.json.JsonConverter.toConnectData(Json.java:3)\n"
         ),
     ),
 ]

@@ -31,6 +31,7 @@ class Entry(NamedTuple):
     at_s: float
     partition: int
     offset: int
+    attempt: int
     key: str
 
     @property
@@ -49,7 +50,9 @@ class JournalGroup:
         self.folder = folder
         self.topic = topology.real_name(AUTH_REGISTERED)
         self.group = topology.real_name(JOURNAL_GROUP)
+        self.topology = topology
         self.failures = topology.failures_topic(self.group).name
+        self.dead_letters = topology.dead_letters_topic(AUTH_REGISTERED).name
         self.pods: list[Worker] = []
         #: Handlers told to wait at the gate go on once this file is there.
         self.gate = folder / "gate"
@@ -107,6 +110,10 @@ class JournalGroup:
         """Wait until everything that stands in the topic is committed."""
         await wait_all_committed(self.servers, self.group, self.topic, timeout_s)
 
+    async def dead(self) -> list[ConsumerRecord[Any, Any]]:
+        """Return the dead letters."""
+        return await read_all(self.servers, self.dead_letters)
+
     async def failed(self) -> list[ConsumerRecord[Any, Any]]:
         """Return what stands in the failures topic."""
         return await read_all(self.servers, self.failures)
@@ -152,5 +159,5 @@ def repeated(ended: Counter[tuple[int, int]]) -> int:
 def _parse(file: Path) -> Iterator[Entry]:
     text = file.read_text()
     for line in text[: text.rfind("\n") + 1].splitlines():
-        what, at_s, partition, offset, key = line.split(" ", 4)
-        yield Entry(what, float(at_s), int(partition), int(offset), key)
+        what, at_s, partition, offset, attempt, key = line.split(" ", 5)
+        yield Entry(what, float(at_s), int(partition), int(offset), int(attempt), key)

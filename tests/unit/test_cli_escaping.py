@@ -7,7 +7,7 @@ import json
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trunkline.cli.escaping import bytes_to_json, harmless, short, shown_bytes, to_json
@@ -66,6 +66,7 @@ def test_bytes_that_are_no_text_are_shown_in_digits():
     assert shown_bytes(raw) == "base64:" + base64.b64encode(raw).decode()
 
 
+@example("\x7f\x9b\u202e")
 @given(st.recursive(st.none() | st.text(), lambda inner: st.dictionaries(st.text(), inner)))
 def test_json_is_printable_and_reads_the_same(value):
     """ASCII only, also where json itself leaves a control character."""

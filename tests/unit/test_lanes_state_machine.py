@@ -170,6 +170,7 @@ class LanesMachine(RuleBasedStateMachine):
         """Let everything come to its end: every event has exactly one, and nothing is held."""
         if not hasattr(self, "world"):
             return
+        self.world.grow()
         for _ in range(1000):
             if not self._one_round():
                 break

@@ -4,9 +4,11 @@
 
 It reads ``auth.registered``. What stands before the ``@`` of an event's email tells the handler:
 ``ok``, ``sleep-1.5`` (seconds), ``gate`` (wait until the file POD_GATE is there), ``deaf`` (the
-same, and ignore cancellation), ``block-1.5`` (stop the whole loop), ``fail`` or ``permanent``.
-Each line of the journal is ``<what> <monotonic seconds> <partition> <offset> <key>``, where *what*
-is ``start``, ``end``, ``failed`` or ``cancelled``; a line that is written survives ``kill -9``.
+same, and ignore cancellation), ``block-1.5`` (stop the whole loop), ``fail`` (at every attempt),
+``fail-2`` (at the first two), ``down`` (its dependency is, until the gate is open) or ``permanent``.
+Each line of the journal is ``<what> <monotonic seconds> <partition> <offset> <attempt> <key>``,
+where *what* is ``start``, ``end``, ``failed`` or ``cancelled``; a line that is written survives
+``kill -9``.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from tests.support.pods import JOURNAL_GROUP
 from trunkline.delivery.app import DeliveryApp
 from trunkline.delivery.handler import Context, Subscription
 from trunkline.delivery.stats import Rates, delivery_stats
-from trunkline.errors import Permanent
+from trunkline.errors import DependencyDown, Permanent
 from trunkline.settings import load_settings
 from trunkline.topology import AUTH_REGISTERED, Topology
 from trunkline.web.status import status_routes
@@ -40,11 +42,11 @@ class Journal:
 
     def write(self, what: str, context: Context) -> None:
         key = ascii((context.key or b"-").decode(errors="replace"))[1:-1]
-        line = f"{what} {time.monotonic():.4f} {context.partition} {context.offset} {key}\n"
-        os.write(self._file, line.encode())
+        place = f"{context.partition} {context.offset} {context.attempt}"
+        os.write(self._file, f"{what} {time.monotonic():.4f} {place} {key}\n".encode())
 
 
-async def obey(event: UserRegistered) -> None:
+async def obey(event: UserRegistered, context: Context) -> None:
     """Do what the event says."""
     order, _, value = event.email.partition("@")[0].partition("-")
     if order == "sleep":
@@ -57,8 +59,10 @@ async def obey(event: UserRegistered) -> None:
                 await wait_for_gate()
     elif order == "block":
         time.sleep(float(value))  # noqa: ASYNC251  # a handler that is no good citizen
-    elif order == "fail":
+    elif order == "fail" and context.attempt <= int(value or 1_000_000):
         raise RuntimeError("told to fail")
+    elif order == "down" and not gate_is_open():
+        raise DependencyDown("told to have no dependency")
     elif order == "permanent":
         raise Permanent("told to fail for good")
     elif MOST_MS:
@@ -80,7 +84,7 @@ async def one(event: UserRegistered, context: Context) -> None:
     """Handle an event and write it down."""
     JOURNAL.write("start", context)
     try:
-        await obey(event)
+        await obey(event, context)
     except asyncio.CancelledError:
         JOURNAL.write("cancelled", context)
         raise
@@ -94,8 +98,8 @@ async def batch(events: Sequence[UserRegistered], contexts: Sequence[Context]) -
     """Handle a batch and write it down; it ends for all or for none."""
     for context in contexts:
         JOURNAL.write("start", context)
-    for event in events:
-        await obey(event)
+    for event, context in zip(events, contexts, strict=True):
+        await obey(event, context)
     for context in contexts:
         JOURNAL.write("end", context)
 

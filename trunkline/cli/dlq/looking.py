@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import IO
 
@@ -109,7 +109,7 @@ def export(*, asked: Asked, output: Path | None, every: bool, limit: int | None)
 
 async def find_letters(
     asked: Asked, *, every: bool, limit: int | None = None, bar: bool = True
-) -> AsyncIterator[Found]:
+) -> AsyncGenerator[Found, None]:
     """Yield what is meant, with a progress bar unless they are printed to the same terminal."""
     scan = Scan(asked.settings.bootstrap_servers, asked.topology, asked.wanted, acted_on=every)
     async with scan:

@@ -7,7 +7,7 @@ import contextlib
 import getpass
 import socket
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import click
@@ -154,7 +154,7 @@ async def _execute(
 
 async def _items(
     job: Job, source: ScanSource | FileSource, chosen: set[str] | None
-) -> AsyncIterator[Item]:
+) -> AsyncGenerator[Item, None]:
     left = None if chosen is None else len(chosen)
     stream = source.candidates(lambda *_: None)
     async with contextlib.aclosing(stream) as candidates:

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -39,7 +39,7 @@ class ScanSource:
         self._ends: Ends | None = None
         self.names_ids = bool(asked.wanted.ids)
 
-    async def candidates(self, on_read: OnRead) -> AsyncIterator[Candidate]:
+    async def candidates(self, on_read: OnRead) -> AsyncGenerator[Candidate, None]:
         """Yield what is meant and open."""
         settings, topology, wanted = self._asked
         async with Scan(settings.bootstrap_servers, topology, wanted, ends=self._ends) as scan:
@@ -83,7 +83,7 @@ class FileSource:
                     raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None
             yield cls(stream, settings, topology)
 
-    async def candidates(self, on_read: OnRead) -> AsyncIterator[Candidate]:
+    async def candidates(self, on_read: OnRead) -> AsyncGenerator[Candidate, None]:
         """Yield what the lines say.
 
         Raises:
@@ -109,4 +109,4 @@ def _standard_input() -> IO[bytes]:
     """Copy it: it is read twice."""
     copy = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115  # the caller closes it
     shutil.copyfileobj(sys.stdin.buffer, copy)
-    return copy  # type: ignore[return-value]
+    return copy

@@ -18,6 +18,7 @@ _SETTINGS = {
     "TRUNKLINE_SESSION_TIMEOUT_S": "4",
     "TRUNKLINE_RETRY_BACKOFF": "exponential:0.05,2,0.5",
 }
+_ENDED_HARD = "ending hard"
 
 
 class Pod:
@@ -65,15 +66,22 @@ class Pod:
         """``kill -9``."""
         self._worker.kill()
 
-    async def terminate(self) -> None:
-        """SIGTERM, and wait for the end; one that does not end in time is a death of its own."""
+    async def terminate(self, *, kafka_is_well: bool = False) -> None:
+        """SIGTERM, and wait for the end; one that is not as documented is a death of its own.
+
+        Args:
+            kafka_is_well: The pod must then end well. Else it may also end hard when its time is up
+                (``TRUNKLINE_SHUTDOWN_TIMEOUT_S``), or while it is still being loaded.
+
+        """
         try:
             code, _ = await self._worker.terminate(20)
         except AssertionError:
             self.deaths.append(f"{self.name} did not end 20 s after SIGTERM\n{self._worker.tail()}")
             self.kill()
             return
-        if code:
+        excused = code == -signal.SIGTERM or (code == 1 and _ENDED_HARD in self._worker.tail(1))
+        if code and (kafka_is_well or not excused):
             self.deaths.append(f"{self.name} ended with {code} on SIGTERM\n{self._worker.tail()}")
 
     def lose_disk(self) -> None:

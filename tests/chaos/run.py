@@ -98,7 +98,7 @@ class Run:
                 await pod.wait_ready()
             publisher = await self._timed("mishaps", self._publish_under_mishaps())
             await self._timed("rest", self._wait_for_rest())
-            await asyncio.gather(*(pod.terminate() for pod in self._pods))
+            await asyncio.gather(*(pod.terminate(kafka_is_well=True) for pod in self._pods))
         finally:
             for pod in self._pods:
                 pod.kill()

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.foreign import ForeignRecord, batch_of, send_batch
 from tests.support.journal import event, journal_group
+from tests.support.waiting import eventually
 from trunkline.delivery import failure
 
 pytestmark = pytest.mark.kafka
@@ -93,15 +94,17 @@ async def test_strange_events_stop_nobody(kafka, namespace, tmp_path, shape):
         small = [r for r in [*GOOD.values(), *(r for r, _ in BAD.values())] if _size(r) < 30_000]
         for codec in (0, GZIP):
             await send_batch(kafka, group.topic, 0, batch_of(small, codec))
-        pod = group.start(**shape)
+        pod = group.start(TRUNKLINE_RETRY_BACKOFF="fixed:0.05", **shape)
         await group.wait_committed(60)
+        bad_small = sum(_size(record) < 30_000 for record, _ in BAD.values())
+        await _wait_dead(group, len(BAD) + 2 * bad_small)
 
         handled = {offset for _, offset in group.ended()}
-        failed = {_header(r, failure.OFFSET): r for r in await group.failed()}
+        dead = {_header(r, failure.OFFSET): r for r in await group.dead()}
         for name in GOOD:
             assert offsets[name] in handled, name
         for name, (record, kind) in BAD.items():
-            found = failed.pop(str(offsets[name]))
+            found = dead.pop(str(offsets[name]))
             assert (found.key, found.value) == (record.key, record.value), name
             assert _header(found, failure.KIND) == kind, name
             assert _header(found, failure.TOPIC) == group.topic, name
@@ -111,10 +114,9 @@ async def test_strange_events_stop_nobody(kafka, namespace, tmp_path, shape):
             assert list(found.headers[: len(record.headers)]) == [
                 (key.decode(), value) for key, value in record.headers
             ], name
-        bad_small = sum(_size(record) < 30_000 for record, _ in BAD.values())
-        assert len(failed) == 2 * bad_small
+        assert len(dead) == 2 * bad_small
         stats = await pod.stats()
-        assert (stats["failed"], stats["lag"]) == (len(BAD) + 2 * bad_small, 0)
+        assert (stats["dead"], stats["lag"]) == (len(BAD) + 2 * bad_small, 0)
 
 
 async def test_an_event_too_large_to_hand_over_stops_nobody(kafka, namespace, tmp_path):
@@ -127,12 +129,20 @@ async def test_an_event_too_large_to_hand_over_stops_nobody(kafka, namespace, tm
         group.start()
         await group.wait_committed(60)
 
+        await _wait_dead(group, 2)
         assert sorted(offset for _, offset in group.ended()) == [0, 3]
-        too_large, bad = await group.failed()
+        too_large, bad = sorted(await group.dead(), key=lambda r: _header(r, failure.OFFSET))
         assert (bad.key, bad.value, _header(bad, failure.OFFSET)) == (b"k", b"bad", "2")
         assert (too_large.key, too_large.value) == (b"k", None)
         assert _header(too_large, failure.OFFSET) == "1"
         assert _header(too_large, failure.LEFT_OUT_BYTES) == str(len(bomb))
+
+
+async def _wait_dead(group, count):
+    async def dead():
+        return len(await group.dead()) >= count
+
+    await eventually(dead, 60, f"{count} dead letters")
 
 
 def _size(record):

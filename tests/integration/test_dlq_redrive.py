@@ -257,4 +257,4 @@ async def test_an_event_that_kafka_refuses_holds_up_no_other(dlq):
     assert "Kafka refuses" in imported.stderr
     assert "3 dead letters were redriven." in imported.stdout
     assert values(await dlq.redriven()) == [0, 1, 3]
-    assert "1 dead letters" in dlq.run("ls").stdout
+    assert "1 dead letter, 1 fingerprint." in dlq.run("ls").stdout

@@ -231,5 +231,5 @@ async def test_is_a_faust_table_to_its_readers(table):
 async def test_opening_says_when_kafka_is_away(namespace, tmp_path):
     """The caller can wait for it."""
     table = make_table("127.0.0.1:1", namespace, tmp_path)
-    with pytest.raises(BrokerError, match="127.0.0.1:1"):
+    with pytest.raises(BrokerError, match=r"127\.0\.0\.1:1"):
         await table.open(0)

@@ -74,9 +74,12 @@ async def produce(
 
 
 async def read_all(bootstrap: str, topic: str) -> list[ConsumerRecord]:
-    """Return every record that the topic has now, partition by partition, in offset order."""
+    """Return every committed record of the topic, partition by partition, in offset order."""
     async with AIOKafkaConsumer(
-        topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest"
+        topic,
+        bootstrap_servers=bootstrap,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
     ) as consumer:
         partitions = sorted(consumer.assignment())
         end = await consumer.end_offsets(partitions)

@@ -27,7 +27,7 @@ class World:
         self.rng = random.Random(seed)
         self.down = True
         self.bad_share = 0.0
-        self.probing = 0
+        self.probing = set()
         self.most_probing = 0
         self.handled = 0
         self.failed = 0
@@ -36,9 +36,9 @@ class World:
         """One event on its way through the delivery chain."""
         while True:
             async with self.breaker.admission():
-                is_probe = self.breaker.is_open
-                self.probing += is_probe
-                self.most_probing = max(self.most_probing, self.probing)
+                if self.breaker.is_open:
+                    self.probing.add(asyncio.current_task())
+                    self.most_probing = max(self.most_probing, len(self.probing))
                 try:
                     if self.breaker.takes(await self._handle(switches)):
                         continue
@@ -47,7 +47,7 @@ class World:
                     self.breaker.succeeded()
                     self.handled += 1
                 finally:
-                    self.probing -= is_probe
+                    self.probing.discard(asyncio.current_task())
             return
 
     async def _handle(self, switches):
@@ -118,8 +118,10 @@ async def _happen(world, what, argument):
         world.bad_share = argument
     elif what == "pause":
         world.breaker.pause("operator")
+        world.probing.clear()  # what runs now is no probe any more
     elif what == "resume":
         world.breaker.resume()
+        world.probing.clear()
 
 
 async def begin(world, seconds):

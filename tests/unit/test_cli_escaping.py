@@ -69,7 +69,7 @@ def test_bytes_that_are_no_text_are_shown_in_digits():
 @example("\x7f\x9b\u202e")
 @given(st.recursive(st.none() | st.text(), lambda inner: st.dictionaries(st.text(), inner)))
 def test_json_is_printable_and_reads_the_same(value):
-    """ASCII only, also where json itself leaves a control character."""
+    """ASCII only, and nothing that moves a cursor."""
     text = to_json(value)
     assert text.isascii()
     assert not controls(text, "\n")

@@ -24,10 +24,16 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator, NoGroupCoordin
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator, MessageBatch
 from aiokafka.producer.sender import Sender
+from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.record.default_records import _DefaultRecordBatchPy, _DefaultRecordPy
 from aiokafka.record.memory_records import MemoryRecords
 from faust.app.base import BootStrategy
+from faust.stores.rocksdb import RocksDBOptions
+from faust.stores.rocksdb import Store as RocksDBStore
 from faust.streams import Stream
+from faust.tables.base import Collection
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
 from faust.topics import Topic
 from faust.transport.conductor import Conductor
 from faust.transport.consumer import Consumer as BaseConsumer
@@ -35,8 +41,11 @@ from faust.transport.consumer import ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import ConsumerMessage
 
+from tables.retries import RetriesStore, RetriesTable
+from tables.retry_files import RetryOptions
 from trunkline.delivery import app as ours_app
 from trunkline.delivery import faust_internals as ours
+from trunkline.delivery import faust_tables as ours_tables
 from trunkline.delivery.header_names import LenientBatch, TolerantRecords
 
 HELP = "see the text at the top of tests/unit/test_faust_contract.py"
@@ -75,6 +84,18 @@ OVERRIDES = {
         "on_rebalance_end",
     ),
     LenientBatch: ("_read_msg",),
+    ours_tables.TableManager: ("add",),
+    RetriesTable: ("_new_store_by_url", "on_rebalance", "on_key_set", "on_key_del", "on_clear"),
+    RetriesStore: (
+        "_set",
+        "_del",
+        "_get",
+        "_contains",
+        "_dbs_for_actives",
+        "_visible_keys",
+        "_visible_items",
+    ),
+    RetryOptions: ("as_options",),
 }
 
 #: Whose, and which of its methods and attributes we use.
@@ -93,6 +114,9 @@ USED = {
     ),
     Conductor: "acking_topics acks_enabled_for",
     Stream: "current_event get_active_stream noack",
+    TableManager: "_changelogs _channels changelog_topics",
+    RocksDBStore: "_dbs offset_key partition_path",
+    RocksDBOptions: "as_options open",
     mode.Service: "add_future beacon mundane_level should_stop sleep",
     AIOKafkaConsumer: (
         "_client _closed _coordinator _fetch_max_wait_ms _fetcher _isolation_level "
@@ -112,8 +136,15 @@ USED = {
     NoGroupCoordinator: "_reset_committed_task",
     _DefaultRecordBatchPy: "_buffer _pos LOG_APPEND_TIME first_timestamp max_timestamp",
     MemoryRecords: "has_next next_batch size_in_bytes",
-    AIOKafkaProducer: "_closed _message_accumulator _sender client create_batch send_batch",
-    AIOKafkaClient: "_get_conn _md_update_fut add_topic bootstrap cluster force_metadata_update",
+    AIOKafkaProducer: (
+        "_closed _message_accumulator _sender _txn_manager begin_transaction client "
+        "commit_transaction create_batch send_batch"
+    ),
+    TransactionManager: "_transaction_waiter",
+    AIOKafkaClient: (
+        "_get_conn _md_update_fut add_topic bootstrap cluster force_metadata_update "
+        "get_random_node send"
+    ),
     MessageAccumulator: "_batches _closed _pending_batches",
     MessageBatch: "_drain_waiter future retry_count",
     BatchBuilder: "append record_count size",
@@ -184,6 +215,18 @@ READ = {
     ),
     faust.App._producer_flush: ("72c915b5", "DeliveryApp._producer_flush limits it in time"),
     faust.App.on_rebalance_end: ("4e3e7296", "DeliveryApp.on_rebalance_end logs behind it"),
+    TableManager.add: ("26beea73", "TableManager.add takes the changelog out behind it"),
+    TableManager._update_channels: (
+        "f1159fe2",
+        "makes a channel for each table that has none; starts all",
+    ),
+    TableManager.on_rebalance: ("150b25e1", "tells every table, RetriesTable.on_rebalance too"),
+    Recovery.on_rebalance: ("0917270b", "looks tables up in _changelogs"),
+    Recovery._restart_recovery.fun: ("8df4a7b4", "asks 'not self.tables': TableManager.__bool__"),
+    Recovery._is_changelog_tp: ("70bf80ac", "asks changelog_topics"),
+    Collection.on_start: ("e1193616", "starts the store; declares no topic when told not to"),
+    RocksDBOptions.open: ("498aaf9e", "RetryFiles opens with it"),
+    RocksDBStore._iteritems: ("ea0f864f", "reads what RetriesStore._dbs_for_actives gives"),
     mode.Worker._install_signal_handlers_unix: (
         "13864ac9",
         "Deadline.watch wraps the loop's handlers",

@@ -65,8 +65,9 @@ def put(entry, partition=0, topic=CHANGELOG):
     return Record(topic, partition, entry_key(entry.id), encode(entry))
 
 
-def merged(*records):
-    tables = Tables({CHANGELOG: "engine-group", "db-server-group-retries-changelog": "db"})
+def merged(*records, details=True):
+    groups = {CHANGELOG: "engine-group", "db-server-group-retries-changelog": "db"}
+    tables = Tables(groups, details=details)
     for record in records:
         tables.apply(record)
     return tables
@@ -134,6 +135,26 @@ def test_strange_records_are_counted_and_passed_over():
     )
     assert offsets(tables) == [1]
     assert tables.unreadable == 4
+
+
+def test_a_readable_value_makes_up_for_an_unreadable_one():
+    """Only what a table holds at its end is counted."""
+    entry = an_entry(1)
+    broken = Record(CHANGELOG, 0, entry_key(entry.id), b"\xc1")
+    tables = merged(broken, put(entry))
+    assert (offsets(tables), tables.unreadable) == ([1], 0)
+
+
+def test_what_is_not_asked_for_is_not_kept():
+    """100,000 payloads and stack traces would fill the memory of whoever wants a list."""
+    error = msgspec.structs.replace(failed(), stacktrace="x" * 1000)
+    state = RetryState(2, 5, error, error)
+    entry = an_entry(1, state=state)
+    records = [put(entry), Record(CHANGELOG, 0, state_key(entry.id), encode(state))]
+    (event,) = merged(*records, details=False).events()
+    short = msgspec.structs.replace(state, first_error=failed(), last_error=failed())
+    assert event.entry == msgspec.structs.replace(entry, value=None, state=short)
+    assert merged(*records).events()[0].entry == entry
 
 
 # -- lanes and statuses

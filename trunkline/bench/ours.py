@@ -45,4 +45,7 @@ def settings_of(servers: str, folder: Path, backoff: str) -> Mapping[str, str]:
         "TRUNKLINE_DATA_DIR": str(folder),
         "TRUNKLINE_MAX_RETRIES": "3",
         "TRUNKLINE_RETRY_BACKOFF": backoff,
+        # Far more fails here than where something is wrong, and nothing is.
+        "TRUNKLINE_BREAKER_SHARE": "0",
+        "TRUNKLINE_FLOOD_GUARD_SHARE": "0",
     }

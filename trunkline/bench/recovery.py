@@ -77,11 +77,7 @@ async def _recovery(
 
 def _worker(ground: FailingGround, folder: Path) -> Contestant:
     job = {"namespace": ground.namespace, "plain_group": ground.plain_group, "kind": "fail"}
-    environment = {
-        **settings_of(ground.servers, folder, "fixed:86400"),
-        # Everything fails here, and nothing is wrong.
-        "TRUNKLINE_BREAKER_SHARE": "0",
-    }
+    environment = settings_of(ground.servers, folder, "fixed:86400")
     return Contestant("trunkline", [*ours(), json.dumps(job)], environment)
 
 

@@ -54,8 +54,7 @@ def bytes_to_json(raw: bytes | None) -> dict[str, str] | None:
 
 def to_json(value: Any) -> str:
     """Return indented JSON of printable ASCII only."""
-    # The one control character that json leaves as it is; it can only be inside a string.
-    return json.dumps(value, indent=2).replace("\x7f", "\\u007f")
+    return json.dumps(value, indent=2)
 
 
 def _escaped(character: str) -> str:

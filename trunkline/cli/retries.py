@@ -75,7 +75,7 @@ def show(ids: tuple[str, ...], groups: tuple[str, ...], as_json: bool) -> None:
 
     ID is as 'ls' shows it: order.created[1]@17. Exit status 1 when one does not wait.
     """
-    found = asked_for(groups, ids=ids).find()
+    found = asked_for(groups, ids=ids).find(details=True)
     if as_json:
         events = [event_to_dict(event, found.now_ms, full=True) for event in found.events]
         click.echo(to_json({"events": events, "not_found": found.not_found}))

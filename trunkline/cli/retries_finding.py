@@ -60,8 +60,11 @@ class Asked(NamedTuple):
         """Whether nothing was said about what is meant."""
         return not self.groups and self.selection.is_empty
 
-    def find(self) -> Found:
+    def find(self, *, details: bool = False) -> Found:
         """Read what waits, with a progress bar on a terminal.
+
+        Args:
+            details: Whether payloads, headers and stack traces are wanted.
 
         Raises:
             BrokerError: Kafka is away.
@@ -70,7 +73,7 @@ class Asked(NamedTuple):
 
         """
         groups = groups_named(self.topology, self.groups)
-        events = _inspect(self.settings, self.topology, groups).events
+        events = _inspect(self.settings, self.topology, groups, details=details).events
         matching = [event for event in events if self.selection.matches(event)]
         return Found(
             matching[: self.limit],
@@ -137,9 +140,12 @@ def asked_for(groups: Sequence[str], limit: int | None = None, **words: Any) -> 
     return Asked(settings, topology, groups, parse_selection(topology, **words), limit)
 
 
-def _inspect(settings: Settings, topology: Topology, groups: Sequence[str]) -> Inspection:
+def _inspect(
+    settings: Settings, topology: Topology, groups: Sequence[str], *, details: bool
+) -> Inspection:
+    servers = settings.bootstrap_servers
     with _progress() as on_progress:
-        found = asyncio.run(inspect(settings.bootstrap_servers, topology, groups, on_progress))
+        found = asyncio.run(inspect(servers, topology, groups, on_progress, details=details))
     for topic in found.missing:
         click.echo(f"Left out: there is no topic {topic} (trunkline topics apply).", err=True)
     if found.unreadable:

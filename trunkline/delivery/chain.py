@@ -115,7 +115,7 @@ class Chain:
         counters, wants_context = self._counters, self._wants_context
         holds, breaker = self._holds, self._target.breaker
         for record in records:
-            if holds and self._divert(record):
+            if holds and await self._divert(record):
                 continue
             try:
                 key = record.key
@@ -164,14 +164,14 @@ class Chain:
                 await self._try(good)
                 return
         for pair in good:
-            if not (self._holds and self._divert(pair[0])):
+            if not (self._holds and await self._divert(pair[0])):
                 await self._try((pair,))
 
     async def _decode_all(self, records: Sequence[Any]) -> list[tuple[Any, Any]]:
         good = []
         decode, holds = self._decode, self._holds
         for record in records:
-            if holds and self._divert(record):
+            if holds and await self._divert(record):
                 continue
             try:
                 self._check_key(record.key)
@@ -208,14 +208,23 @@ class Chain:
 
     # -- what does not go the usual way
 
-    def _divert(self, record: Any) -> bool:
-        """Pass over what was handed over before, and park what waits for its key."""
+    async def _divert(self, record: Any) -> bool:
+        """Pass over what was handed over before, and park what waits for its key.
+
+        What no handler will ever see waits for nobody.
+        """
         verdict = self._holds.verdict(record)
         if verdict == "handle":
             return False
         if verdict == "pass over":
             self._counters.passed_over += 1
             self.tracker.finish(record.offset)
+            return True
+        try:
+            self._check_key(record.key)
+            self._decode(record.value)
+        except Exception as error:
+            await self._refuse(record, error)
             return True
         self._counters.parked += 1
         self.handing_over += 1
@@ -252,7 +261,7 @@ class Chain:
                 await self._fail(good[0][0], failure)
                 return
             for pair in good:
-                if not (self._holds and self._divert(pair[0])):
+                if not (self._holds and await self._divert(pair[0])):
                     await self._try((pair,))
             return
 

@@ -6,6 +6,7 @@ reading begins.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -15,8 +16,10 @@ import msgspec
 from models.failures import (
     APPLIED_KEY,
     WIRE_VERSION,
+    ErrorInfo,
     EventId,
     RetryEntry,
+    RetryState,
     decode_entry,
     decode_state,
     event_of,
@@ -74,7 +77,7 @@ class Inspection(NamedTuple):
     Attributes:
         events: What waits: first what is due first, parked ones behind all others.
         missing: Changelogs that do not exist.
-        unreadable: Records that are none of the table's, or from a later release.
+        unreadable: How many records are none of the table's, or from a later release.
 
     """
 
@@ -88,6 +91,8 @@ async def inspect(
     topology: Topology,
     groups: Iterable[str],
     on_progress: OnProgress | None = None,
+    *,
+    details: bool = False,
 ) -> Inspection:
     """Read what waits in the retries tables of groups.
 
@@ -96,6 +101,7 @@ async def inspect(
         topology: Which topics there are.
         groups: Plain or real names of groups.
         on_progress: Told after each batch.
+        details: Keep values, headers and stack traces, which may be a hundred times the rest.
 
     Raises:
         BrokerError: Kafka is away.
@@ -106,7 +112,7 @@ async def inspect(
         topology.retries_changelog(group).name: topology.real_name(topology.plain_name(group))
         for group in groups
     }
-    tables = Tables(groups_of)
+    tables = Tables(groups_of, details=details)
     read = 0
     async with Snapshot(
         bootstrap_servers, list(groups_of), client_id="trunkline-retries"
@@ -126,63 +132,89 @@ async def inspect(
     return Inspection(tables.events(), missing, tables.unreadable)
 
 
+#: Changelog, partition, and the changelog's key without its first letter.
+_Place = tuple[str, int, bytes]
+
+
 class Tables:
     """The retries tables that changelog records add up to.
 
     Args:
         groups_of: Real name of the changelog → that of its group.
+        details: See :func:`inspect`.
 
     """
 
-    def __init__(self, groups_of: dict[str, str]) -> None:
+    def __init__(self, groups_of: dict[str, str], *, details: bool = False) -> None:
         self._groups_of = groups_of
-        # Values stay as they are: most are replaced or deleted again before the end.
-        self._entries: dict[tuple[str, int, EventId], bytes] = {}
-        self._states: dict[tuple[str, int, EventId], bytes] = {}
-        self.unreadable = 0
+        self._details = details
+        self._entries: dict[_Place, RetryEntry] = {}
+        self._states: dict[_Place, RetryState] = {}
+        #: Whole keys.
+        self._unreadable: set[_Place] = set()
+
+    @property
+    def unreadable(self) -> int:
+        """How many keys have a value that is none of the table's, or are none themselves."""
+        return len(self._unreadable)
 
     def apply(self, record: Any) -> None:
         """Apply a record; those of a partition in the order of their offsets."""
         if record.key == APPLIED_KEY:
             return
+        key = record.key or b""
+        at = (record.topic, record.partition, key)
+        self._unreadable.discard(at)
         try:
-            is_entry, event = event_of(record.key or b"")
+            is_entry, _ = event_of(key)
+            place = (record.topic, record.partition, key[1:])
+            if record.value is None:
+                self._drop(place, is_entry=is_entry)
+            elif is_entry:
+                self._entries[place] = self._read_entry(record.value)
+            else:
+                self._states[place] = self._kept(decode_state(record.value))
         except msgspec.MsgspecError:
-            self.unreadable += 1
-            return
-        place = (record.topic, record.partition, event)
-        kept = self._entries if is_entry else self._states
-        if record.value is not None:
-            kept[place] = record.value
-            return
-        kept.pop(place, None)
-        if is_entry:
-            self._states.pop(place, None)
+            self._unreadable.add(at)
 
     def events(self) -> list[WaitingEvent]:
         """Return what waits; see :class:`Inspection`."""
         events = []
-        for (topic, partition, event), raw in self._entries.items():
-            try:
-                entry = self._entry(raw, self._states.get((topic, partition, event)))
-            except msgspec.MsgspecError:
-                self.unreadable += 1
-                continue
-            events.append(WaitingEvent(self._groups_of[topic], partition, entry))
+        for (topic, partition, event), entry in self._entries.items():
+            state = self._states.get((topic, partition, event), entry.state)
+            newest = msgspec.structs.replace(entry, state=state)
+            events.append(WaitingEvent(self._groups_of[topic], partition, newest))
         events = _with_parked(events)
         events.sort(
             key=lambda e: (e.parked, e.entry.state.due_at_ms, e.group, e.partition, e.entry.order)
         )
         return events
 
-    @staticmethod
-    def _entry(raw: bytes, state: bytes | None) -> RetryEntry:
+    def _drop(self, place: _Place, *, is_entry: bool) -> None:
+        self._states.pop(place, None)
+        if is_entry:
+            self._entries.pop(place, None)
+
+    def _read_entry(self, raw: bytes) -> RetryEntry:
         entry = decode_entry(raw)
         if entry.version != WIRE_VERSION:
             raise msgspec.ValidationError(f"version {entry.version} of the format is not known")
-        if state is None:
+        if self._details:
             return entry
-        return msgspec.structs.replace(entry, state=decode_state(state))
+        return msgspec.structs.replace(entry, value=None, headers=(), state=self._kept(entry.state))
+
+    def _kept(self, state: RetryState) -> RetryState:
+        if self._details:
+            return state
+        first = _brief(state.first_error)
+        last = first if state.last_error == state.first_error else _brief(state.last_error)
+        return msgspec.structs.replace(state, first_error=first, last_error=last)
+
+
+def _brief(error: ErrorInfo | None) -> ErrorInfo | None:
+    if error is None:
+        return None
+    return msgspec.structs.replace(error, exception=sys.intern(error.exception), stacktrace="")
 
 
 def _with_parked(events: list[WaitingEvent]) -> list[WaitingEvent]:

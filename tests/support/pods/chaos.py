@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from agents.failing import failing_events
 from models import Event, OrderCreated, UserRegistered
 from tables.database import Database
 from tables.orders import Orders
@@ -28,7 +29,6 @@ from tests.chaos.journals import (
 )
 from trunkline.delivery.app import DeliveryApp
 from trunkline.delivery.handler import Context, Subscription
-from trunkline.delivery.handover import failures_producer
 from trunkline.delivery.startstop import StartStop
 from trunkline.delivery.stats import Rates, delivery_stats
 from trunkline.errors import Permanent
@@ -145,8 +145,7 @@ def create_app() -> DeliveryApp:
     """Build the app from the environment, as ``app.py`` does for a service."""
     made = DeliveryApp(TOPOLOGY.real_name(GROUP.name), SETTINGS)
     made.before_consumer.append(StartStop(DATABASE))
-    producer = failures_producer(SETTINGS)
-    made.subscribe(subscriptions(), producer, TOPOLOGY.failures_topic(made.conf.id).name)
+    made.subscribe(subscriptions(), failing_events(made, TOPOLOGY, made.conf.id))
     rates = Rates(made)
     made.before_consumer.append(rates)
 

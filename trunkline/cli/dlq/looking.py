@@ -19,7 +19,7 @@ from trunkline.cli.dlq.options import (
     limit_option,
     progress_bar,
 )
-from trunkline.cli.dlq.tables import print_groups, print_letter, print_line
+from trunkline.cli.dlq.tables import counted, print_groups, print_letter, print_line
 from trunkline.cli.escaping import to_json
 from trunkline.dead_letters.filters import parse_filter
 from trunkline.dead_letters.fingerprint import Fingerprint
@@ -104,7 +104,7 @@ def export(*, asked: Asked, output: Path | None, every: bool, limit: int | None)
     """  # noqa: D301  # click wants a real backspace
     count = asyncio.run(_export(asked, output, every=every, limit=limit))
     if output is not None:
-        click.echo(f"Exported {count:,} dead letters to {output}.", err=True)
+        click.echo(f"Exported {counted(count)} to {output}.", err=True)
 
 
 async def find_letters(

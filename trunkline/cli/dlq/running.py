@@ -14,7 +14,7 @@ import click
 
 from trunkline.cli.dlq.options import progress_bar, stopped_by_signals
 from trunkline.cli.dlq.sources import Candidate, FileSource, ScanSource
-from trunkline.cli.dlq.tables import print_plan
+from trunkline.cli.dlq.tables import counted, print_plan
 from trunkline.cli.escaping import to_json
 from trunkline.dead_letters.actions import TRANSACTIONAL_ID, Actions, Kind
 from trunkline.dead_letters.once import OnceWriter, Outcome
@@ -87,7 +87,7 @@ def run(job: Job, source: ScanSource | FileSource, options: Options) -> int:
     outcome = Outcome()
     if plan.count and not options.dry_run:
         if not options.yes:
-            click.confirm(f"{_DO[job.action]} {plan.count:,} dead letters?", abort=True, err=True)
+            click.confirm(f"{_DO[job.action]} {counted(plan.count)}?", abort=True, err=True)
         outcome = asyncio.run(_execute(job, source, options, plan.count, chosen))
     _report(job, options, plan, outcome)
     if outcome.interrupted or outcome.refused:
@@ -177,10 +177,11 @@ def _report(job: Job, options: Options, plan: Plan, outcome: Outcome) -> None:
     if not plan.count:
         click.echo(f"No dead letter is to be {job.action}.")
     elif options.dry_run:
-        click.echo(f"{plan.count:,} dead letters would be {job.action}. Nothing was done.")
+        click.echo(f"{counted(plan.count)} would be {job.action}. Nothing was done.")
     else:
+        was = "was" if outcome.done == 1 else "were"
         already = f" {outcome.already:,} had been done already." if outcome.already else ""
-        click.echo(f"{outcome.done:,} dead letters were {job.action}.{already}")
+        click.echo(f"{counted(outcome.done)} {was} {job.action}.{already}")
     if outcome.interrupted:
         left = plan.count - outcome.done - outcome.already - len(outcome.refused)
         click.echo(f"Interrupted: {left:,} are left. {_GO_ON}", err=True)

@@ -43,7 +43,7 @@ def print_groups(groups: Sequence[LetterGroup]) -> None:
     ]
     print_table(headings, rows, right=("count",))
     total = sum(group.count for group in groups)
-    click.echo(f"{total:,} dead letters, {len(groups):,} fingerprints.")
+    click.echo(f"{counted(total)}, {len(groups):,} fingerprint{'s' * (len(groups) != 1)}.")
 
 
 def print_line(found: Found) -> None:
@@ -116,6 +116,11 @@ def print_table(
     console.print(table)
 
 
+def counted(count: int) -> str:
+    """Return so many dead letters as words."""
+    return f"{count:,} dead letter{'' if count == 1 else 's'}"
+
+
 def moment(at_ms: int) -> str:
     """Return a time in UTC, as 2026-03-01 14:30:05Z."""
     try:
@@ -153,7 +158,7 @@ def _print_block(title: str, text: str) -> None:
     if not text:
         return
     click.echo(f"\n{title}:")
-    for line in text[:_VALUE_CHARACTERS].split("\n"):
+    for line in text[:_VALUE_CHARACTERS].removesuffix("\n").split("\n"):
         click.echo(f"  {harmless(line, lines=True)}" if line else "")
     if len(text) > _VALUE_CHARACTERS:
         click.echo(f"  … {len(text) - _VALUE_CHARACTERS:,} more characters: see --json or export")

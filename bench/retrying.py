@@ -163,12 +163,7 @@ def make_app(job: Job) -> DeliveryApp:
     """Return the app of one service that reads the benchmark's topic."""
     topology = ground_topology(job.namespace, 1, job.plain_group)
     group = topology.real_name(job.plain_group)
-    app = DeliveryApp(
-        group,
-        load_settings(),
-        web_enabled=False,
-        TableManager="trunkline.delivery.faust_tables.TableManager",
-    )
+    app = DeliveryApp(group, load_settings(), web_enabled=False)
     handled = Handled(job)
     handler = handled.once if job.kind == "once" else handled.fail
     subscription = Subscription(topology.topic(EVENTS).name, UserRegistered, handler)

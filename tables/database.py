@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, nullcontext
-from pathlib import Path
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from typing import Any, TypeVar
 
 from sqlalchemy import MetaData, Row, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.base import Executable
 
-from tables.engines import SQLITE_BUSY_TIMEOUT_S, WRITES, make_engine, read_url
-from tables.faults import as_mistake, as_permanent, is_away, is_conflict
-from trunkline.errors import ConfigurationError, TrunklineError
+from tables.engines import CONNECT_TIMEOUT_S, WRITES, make_engine, read_url
+from tables.faults import as_down, as_mistake, as_permanent, is_away, is_conflict, is_outage
+from tables.preparation import prepare_file, require_utf8
+from trunkline.errors import DependencyDown, TrunklineError
 
 T = TypeVar("T")
 Work = Callable[[AsyncConnection], Awaitable[T]]
@@ -115,15 +119,17 @@ class Database:
 
         Raises:
             Permanent: The database refuses the values themselves.
-            sqlalchemy.exc.DBAPIError, OSError: The database is away or failed; it may pass.
+            DependencyDown: The database is away; nothing was written, or it was when the
+                connection broke at the very end. The event is not to blame.
+            sqlalchemy.exc.DBAPIError, TimeoutError: The statement failed; it may pass.
 
         """
 
         async def run() -> T:
-            async with self._turn, self._writer.begin() as connection:
+            async with self._turn, self._connected(self._writer) as connection, connection.begin():
                 return await work(connection)
 
-        return await _trying_again(run)
+        return await self._blaming(_trying_again(run))
 
     async def execute(self, statement: Executable, values: Mapping[str, Any]) -> None:
         """Run one statement that is atomic by itself: one round trip on PostgreSQL.
@@ -135,15 +141,59 @@ class Database:
             return
 
         async def run() -> None:
-            async with self._engine.connect() as connection:
+            async with self._connected(self._engine) as connection:
                 await connection.execute(statement, values)
 
-        await _trying_again(run)
+        await self._blaming(_trying_again(run))
 
     async def read(self, statement: Executable) -> Sequence[Row[Any]]:
-        """Return all rows of a query."""
-        async with self._engine.connect() as connection:
-            return (await connection.execute(statement)).all()
+        """Return all rows of a query.
+
+        Raises:
+            DependencyDown: The database is away.
+            sqlalchemy.exc.DBAPIError, TimeoutError: The query failed.
+
+        """
+
+        async def run() -> Sequence[Row[Any]]:
+            async with self._connected(self._engine) as connection:
+                return (await connection.execute(statement)).all()
+
+        return await self._blaming(run())
+
+    @asynccontextmanager
+    async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        """Lend a connection; when there is none, for whatever reason, no event is to blame."""
+        async with AsyncExitStack() as stack:
+            try:
+                connection = await stack.enter_async_context(engine.connect())
+            except Exception as error:
+                if is_conflict(error) or not is_away(error):
+                    raise
+                raise as_down(error, str(self)) from error
+            yield connection
+
+    async def _blaming(self, result: Awaitable[T]) -> T:
+        """Wait for a result; blame the database for a failure that is its own."""
+        try:
+            return await result
+        except (DBAPIError, OSError) as error:
+            is_late = isinstance(error, TimeoutError) and not await self._answers()
+            if is_late or is_outage(error):
+                raise as_down(error, str(self)) from error
+            raise
+
+    async def _answers(self) -> bool:
+        """Tell a database that hangs from a single statement that takes too long."""
+        try:
+            async with (
+                asyncio.timeout(CONNECT_TIMEOUT_S),
+                self._connected(self._engine) as connection,
+            ):
+                await connection.execute(text("SELECT 1"))
+        except (DependencyDown, DBAPIError, OSError):
+            return False
+        return True
 
     @asynccontextmanager
     async def _schema_lock(self) -> AsyncIterator[AsyncConnection]:
@@ -160,10 +210,10 @@ class Database:
 
     async def _prepare(self) -> None:
         if not self.is_postgresql:
-            await asyncio.to_thread(_prepare_file, self._address.path)
+            await asyncio.to_thread(prepare_file, self._address.path)
         async with self._schema_lock() as connection:
             if self.is_postgresql:
-                await _require_utf8(connection)
+                await require_utf8(connection)
             await connection.run_sync(metadata.create_all)
 
     async def _start(self, deadline_s: float) -> None:
@@ -209,33 +259,3 @@ async def _trying_again(run: Callable[[], Awaitable[T]]) -> T:
         # At random, so that those who met do not meet again.
         await asyncio.sleep(random.uniform(0, _BACKOFF_S * 2**attempt))  # noqa: S311  # no secret
         attempt += 1
-
-
-def _prepare_file(path: Path) -> None:
-    """Make the file and its folder, with a write-ahead log: readers and a writer side by side.
-
-    The journal mode stays in the file, so it is set here once and not per connection.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = sqlite3.connect(path, timeout=SQLITE_BUSY_TIMEOUT_S, isolation_level=None)
-        with closing(file):
-            file.execute("PRAGMA journal_mode=WAL")
-            file.execute("BEGIN IMMEDIATE")
-            file.execute("ROLLBACK")
-    except (OSError, sqlite3.DatabaseError) as error:
-        if is_conflict(error):
-            raise
-        raise ConfigurationError(
-            f"The SQLite file {path} cannot be written: {error}. Give this process the right to "
-            "write the file and its folder, or set TRUNKLINE_DATA_DIR or DATABASE_URL."
-        ) from None
-
-
-async def _require_utf8(connection: AsyncConnection) -> None:
-    encoding = (await connection.execute(text("SHOW server_encoding"))).scalar_one()
-    if encoding != "UTF8":
-        raise ConfigurationError(
-            f"The PostgreSQL database has the encoding {encoding}, which cannot store every event. "
-            "Create it with ENCODING 'UTF8'."
-        )

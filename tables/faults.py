@@ -115,8 +115,9 @@ def as_down(error: BaseException, shown: str) -> DependencyDown:
         shown: The database's URL without its password.
 
     """
-    cause = list(_with_causes(error))[-1]
-    told = str(cause) or f"it does not answer in time ({type(cause).__name__})"
+    # The last one is the driver's own; the ones before it wrap its text. A timeout has no text.
+    texts = [str(cause) for cause in _with_causes(error)]
+    told = next(filter(None, reversed(texts)), "it does not answer in time")
     return DependencyDown(
         f"The database {shown} cannot be used: {told}. Events wait until it can be; see that it "
         "runs, and that this pod may log in and has a connection left."

@@ -97,7 +97,8 @@ class Orders:
 
         Raises:
             Permanent: The text can never be stored, or the total would not fit in 64 bits.
-            sqlalchemy.exc.DBAPIError, OSError: The database failed; it may pass.
+            DependencyDown: The database is away.
+            sqlalchemy.exc.DBAPIError, TimeoutError: The statement failed; it may pass.
 
         """
         user_id = storable(event.user_id, "$.userId", context)

@@ -45,7 +45,8 @@ class Users:
 
         Raises:
             Permanent: A text can never be stored; nothing of the batch was.
-            sqlalchemy.exc.DBAPIError, OSError: The database failed; it may pass.
+            DependencyDown: The database is away.
+            sqlalchemy.exc.DBAPIError, TimeoutError: The statement failed; it may pass.
 
         """
         if not events:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -40,3 +41,56 @@ def test_concurrency_keeps_the_order_of_keys(kafka):
     """A wrong count or order would be an error; more keys are faster than one."""
     rows = bench(kafka, "concurrency", "--count", "300", "--keys", "50", "--keys", "1")
     assert [(row["keys"], row["out_of_order"]) for row in rows] == [(50, 0), (1, 0)]
+
+
+def needs(tool):
+    """Skip where a tool is missing, but never in CI."""
+    if shutil.which(tool) is None:
+        assert not os.environ.get("CI"), f"{tool} is missing, and CI must run this test"
+        pytest.skip(f"{tool} is not installed: install it to try this foreign client")
+
+
+def test_failures_counts_what_each_contestant_loses(kafka):
+    """Only the seed's own sample loses: all that fails; with its retries, and here, nothing is."""
+    needs("node")
+    needs("npm")
+    rows = bench(kafka, "failures", "--count", "200", "--rounds", "1")
+    assert [row["contestant"].split(",")[0] for row in rows] == [
+        *("kafkajs", "kafkajs", "aiokafka loop", "trunkline", "trunkline")
+    ]
+    assert [row["lost"] for row in rows] == [0, 60, 0, 0, 0]
+    assert [row["ratio"] is None for row in rows] == [False, True, False, False, False]
+    for row in rows:
+        assert row.keys() >= {"seconds", "good_s", "dead_s", "events_per_s", "cpu_s", "rss_mb"}
+        assert row["good"] == 140
+        assert row["dead"] == 60 - row["lost"]
+        assert row["repeated"] == 0
+        assert bool(row["wrong_attempts"]) == bool(row["lost"])
+
+
+def test_failures_without_the_peers(kafka):
+    """Neither Node nor the peers are asked for; keys in order keep every promise."""
+    rows = bench(kafka, "failures", "--count", "300", "--rounds", "1", "--ours-only")
+    assert [row["keys"] for row in rows] == [300, 1000]
+    assert [(row["lost"], row["repeated"], row["wrong_attempts"]) for row in rows] == [
+        (0, 0, 0)
+    ] * 2
+
+
+def test_retry_delay_is_never_early(kafka):
+    """Every event is tried again once, and none before it is due, else it is an error."""
+    arguments = ("--waiting", "50", "--delay", "1", "--load", "100")
+    [row] = bench(kafka, "retry-delay", *arguments)
+    assert row["retried"] == 100
+    assert row["waiting"] > 0
+    assert 0 <= row["earliest_ms"] <= row["p50_ms"] <= row["p99_ms"] <= row["p999_ms"]
+    assert row["p999_ms"] <= row["max_ms"]
+
+
+def test_recovery_on_an_empty_disk_and_on_its_own(kafka):
+    """Both times the new worker knows every entry that waits."""
+    rows = bench(kafka, "recovery", "--waiting", "200")
+    assert [row["contestant"] for row in rows] == ["on an empty disk", "on its own disk"]
+    for row in rows:
+        assert row["waiting"] == 200
+        assert row.keys() >= {"recovery_s", "start_s", "bytes_per_entry", "disk_bytes_per_entry"}

@@ -17,7 +17,7 @@ from tables.users import Users
 from tests.support.postgres import PASSWORD, run_sql, with_database
 from tests.support.waiting import eventually
 from trunkline.delivery.handler import Context
-from trunkline.errors import ConfigurationError, TrunklineError
+from trunkline.errors import ConfigurationError, DependencyDown, TrunklineError
 
 LOCK = "SELECT * FROM user_totals WHERE user_id = 'u1' FOR UPDATE"
 BLOCKED = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = :name"
@@ -67,7 +67,7 @@ async def test_a_connection_killed_half_way_leaves_nothing(orders, postgresql_ur
             delivery = asyncio.create_task(deliver())
             pid = await blocked_pid(postgresql_url)
             await run_sql(postgresql_url, "SELECT pg_terminate_backend(:pid)", pid=pid)
-            with pytest.raises((DBAPIError, OSError)):
+            with pytest.raises(DependencyDown, match="terminating connection"):
                 await delivery
 
         await other.write(hold_while_killing)

@@ -21,7 +21,7 @@ async def test_commits_what_it_did(kafka, namespace, tmp_path):
         await pod.wait_ready()
         await group.publish((f"user-{n}", "ok") for n in range(300))
         await group.wait_handled(300)
-        assert await group.committed() == {}
+        assert not any((await group.committed()).values())
         code, seconds = await pod.terminate()
         assert (code, seconds < LIMIT_S) == (0, True), pod.tail()
         assert sum((await group.committed()).values()) == 300

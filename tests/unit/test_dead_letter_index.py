@@ -258,11 +258,11 @@ async def test_a_database_that_fails_is_a_dependency_that_is_down(tmp_path):
         (tmp_path / "dlq.sqlite").rename(tmp_path / "away")
         (tmp_path / "dlq.sqlite").mkdir()
         await database.stop()
-        with pytest.raises(DependencyDown, match="Dead letters cannot be indexed: database sqlite"):
+        with pytest.raises(DependencyDown, match=r"dlq\.sqlite"):
             await index.letters(letter(0))
         with pytest.raises(DependencyDown):
             await index.actions(action(0, (TOPIC, 0, 0)))
-        with pytest.raises(DependencyDown, match="cannot be read"):
+        with pytest.raises(DependencyDown):
             await index.queries.overview()
 
 

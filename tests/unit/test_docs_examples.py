@@ -94,7 +94,7 @@ def test_the_tutorial_wires_its_service(tutorial):
     code = """
 from app import create_app
 app = create_app("invoicing")
-(subscription,) = app.dispatcher.subscriptions
+(subscription,) = [target.subscription for target in app.targets.values()]
 print(app.conf.id, subscription.topic, subscription.model.__name__, subscription.concurrency)
 """
     assert run(tutorial, "-c", code).split() == [

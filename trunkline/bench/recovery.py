@@ -84,7 +84,7 @@ def _worker(ground: FailingGround, folder: Path) -> Contestant:
 async def _until(worker: Contestant, waiting: int) -> None:
     """Wait until a worker has recovered, and so many entries wait durably."""
     deadline = time.monotonic() + _TIMEOUT_S
-    while "recovered_at" not in worker.said or worker.said["waiting"] < waiting:
+    while "recovered_at" not in worker.said or worker.said.get("waiting", 0) < waiting:
         worker.check()
         if time.monotonic() > deadline:
             raise TrunklineError(

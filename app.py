@@ -15,6 +15,7 @@ from typing import Any
 from aiohttp import web
 
 from agents.auth_registered import count_registrations, store_users
+from agents.dead_letter_index import apply_actions, index_dead_letters
 from agents.failing import failing_events
 from agents.fan_out import relay_notifications
 from agents.order_created import count_orders
@@ -22,6 +23,9 @@ from agents.user_activity import count_activity
 from models import Event, NotificationSent
 from tables.activity import ActivityCounts
 from tables.database import Database
+from tables.dead_letter_overview import OverviewKeeper
+from tables.dead_letter_queries import DeadLetterQueries
+from tables.dead_letters import DeadLetters
 from tables.orders import Orders
 from tables.users import Users
 from trunkline import topology as names
@@ -38,6 +42,7 @@ from trunkline.retries.policy import RetryPolicy, check_policies
 from trunkline.settings import Settings, load_settings
 from trunkline.topics import check_service_topics
 from trunkline.topology import Service, Topology
+from trunkline.web.dead_letters import dead_letter_routes
 from trunkline.web.notifications import HubLimits, NotificationHub
 from trunkline.web.publish import publish_routes
 from trunkline.web.status import status_routes
@@ -88,6 +93,7 @@ class _Wiring:
             "engine": self._wire_engine,
             "notification-service": self._wire_notification_service,
             "activity-processor": self._wire_activity_processor,
+            names.DLQ_SERVICE: self._wire_dlq,
         }
         if service.name in wire:
             wire[service.name]()
@@ -139,6 +145,25 @@ class _Wiring:
         self.stats["activity"] = lambda: counts.rows(self._assigned_partitions(source.name))
         self.stats["late"] = lambda: counts.late
         self.stats["early"] = lambda: counts.early
+
+    def _wire_dlq(self) -> None:
+        database = self._database()
+        index, queries = DeadLetters(database), DeadLetterQueries(database)
+        letters = self.topology.dead_letters_topics()
+        actions = self.topology.dead_letter_actions_topic()
+        for topic in (*letters, actions):
+            # There are no dead letters of dead letters: it never gives up.
+            plain = self.topology.plain_name(topic.name)
+            self.policies[plain] = RetryPolicy(max_retries=None)
+        handler = index_dead_letters(index, self.topology)
+        self._subscribe(
+            *(Subscription(topic.name, None, handler, "batch") for topic in letters),
+            Subscription(actions.name, None, apply_actions(index), "batch"),
+        )
+        overview = OverviewKeeper(queries)
+        self.app.before_consumer.append(overview)
+        self.stats["dead_letters"] = overview.stats
+        self.routes += dead_letter_routes(queries)
 
     def _publish(self) -> None:
         publisher = self._started(PublisherService(self.settings, self.topology, self.service.name))

@@ -17,6 +17,7 @@ from trunkline.dead_letters.fingerprint import fingerprint_of
 from trunkline.dead_letters.index import Letter, Outcome
 from trunkline.dead_letters.reading import parse_id, read_dead_letter
 from trunkline.delivery.handler import Context, Handler, Headers
+from trunkline.errors import DependencyDown
 from trunkline.topology import Topology
 
 _log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def index_dead_letters(index: DeadLetters, topology: Topology) -> Handler:
         letters = [read_dead_letter(_record(context)) for context in contexts]
         await index.add([Letter(letter, fingerprint_of(letter, topology)) for letter in letters])
 
-    return index_dead_letters
+    return _never_failing(index_dead_letters)
 
 
 def apply_actions(index: DeadLetters) -> Handler:
@@ -63,7 +64,21 @@ def apply_actions(index: DeadLetters) -> Handler:
     async def apply_actions(events: Sequence[None], contexts: list[Context]) -> None:
         await index.note([found for context in contexts if (found := _outcome(context))])
 
-    return apply_actions
+    return _never_failing(apply_actions)
+
+
+def _never_failing(handler: Handler) -> Handler:
+    """Let whatever goes wrong, be it a mistake of ours, hold the letters up instead of failing."""
+
+    async def handle(events: Sequence[None], contexts: list[Context]) -> None:
+        try:
+            await handler(events, contexts)
+        except DependencyDown:
+            raise
+        except Exception as error:
+            raise DependencyDown(f"The index of dead letters failed: {error!r}") from error
+
+    return handle
 
 
 def _outcome(context: Context) -> Outcome | None:

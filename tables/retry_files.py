@@ -189,13 +189,25 @@ class RetryFiles:
         items = self._read(lambda: self.db.items(from_key=prefix))
 
         def walk() -> Iterator[tuple[bytes, bytes]]:
+            last = prefix
             while True:
                 key, value = self._read(lambda: next(items, (b"", b"")))
+                if not key:
+                    self._read(lambda: self._look_behind(last))
                 if not key.startswith(prefix):
                     return
+                last = key
                 yield key[len(prefix) :], value
 
         return walk()
+
+    def _look_behind(self, key: bytes) -> None:
+        """Raise if there is more behind a key: rocksdict ends without a word at a damaged block."""
+        cursor = self.db.iter()
+        cursor.seek(key)
+        if cursor.valid() and cursor.key() == key:
+            cursor.next()
+        cursor.status()
 
     def _read(self, read: Callable[[], Any]) -> Any:
         try:

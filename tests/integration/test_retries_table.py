@@ -144,6 +144,25 @@ async def test_an_open_transaction_of_the_first_owner_is_rolled_back(
     await second.close()
 
 
+async def test_nothing_is_committed_behind_what_is_read(kafka, namespace, table, tmp_path):
+    """The earlier owner is fenced before the changelog is read, not after."""
+    first = await table.open(0)
+    await first.commit(Changes(entries=[make_entry(1)]))
+    other = make_table(kafka, namespace, tmp_path / "data", "pod-2")
+    recover = other._recover
+
+    async def commit_then_recover(*args):
+        with pytest.raises(StoreLostError):
+            await first.commit(Changes(entries=[make_entry(2)]))
+        await recover(*args)
+
+    other._recover = commit_then_recover
+    second = await other.open(0)
+    assert waiting(second) == {1: 1}
+    await first.close()
+    await second.close()
+
+
 async def test_one_process_may_open_a_partition_again(table):
     """The partition that was open before is closed, and lost."""
     first = await table.open(0)

@@ -42,7 +42,7 @@ async def kill_while_it_writes(kafka, namespace, data_dir, steps):
 async def test_kill_in_the_middle_of_commits_leaves_whole_ones(kafka, namespace, tmp_path):
     """Kill -9, again and again: the disk, and an empty one, show the same whole steps."""
     changelog = await create_changelog(kafka, namespace)
-    for number, steps in enumerate((1, 7, 20, 3, 12)):
+    for number, steps in enumerate((1, 20, 7)):
         sure = await kill_while_it_writes(kafka, namespace, tmp_path / "data", steps)
         seen = []
         for folder in (tmp_path / "data", tmp_path / f"empty-{number}"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import time
 
 import pytest
@@ -68,20 +69,14 @@ async def test_old_files_are_made_anew(kafka, namespace, table, tmp_path):
     await old.close()
 
 
-@pytest.mark.parametrize("damage", ["CURRENT", "*.sst", "*.log", "folder"])
+@pytest.mark.parametrize("damage", ["CURRENT", "MANIFEST-*", "*.sst", "block", "folder"])
 async def test_damaged_files_are_made_anew(table, damage):
-    """Whatever is wrong with the files, the changelog has it all."""
+    """Whatever is wrong with the files, and whenever it shows, the changelog has it all."""
     partition = await table.open(0)
     await partition.commit(Changes(entries=[make_entry(n, os.urandom(500)) for n in range(50)]))
+    partition.files.db.flush()
     await partition.close()
-    folder = table.folder(0)
-    if damage == "folder":
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
-        folder.write_text("not a folder")
-    for path in folder.glob(damage):
-        path.write_bytes(b"\xff" * 1000)
+    damage_files(table.folder(0), damage)
 
     async def read():
         again = await table.open(0)
@@ -93,6 +88,20 @@ async def test_damaged_files_are_made_anew(table, damage):
             await again.close()
 
     assert await eventually(read) == 50
+
+
+def damage_files(folder, damage):
+    if damage == "folder":
+        shutil.rmtree(folder)
+        folder.write_text("not a folder")
+        return
+    paths = list(folder.glob("*.sst" if damage == "block" else damage))
+    assert paths
+    for path in paths:
+        raw = path.read_bytes()
+        # A block in the middle shows only when it is read.
+        middle = raw[:5_000] + b"\xff" * 5_000 + raw[10_000:]
+        path.write_bytes(middle if damage == "block" else b"\xff" * 1_000)
 
 
 async def test_files_that_another_process_has_open_are_named(kafka, namespace, table, tmp_path):

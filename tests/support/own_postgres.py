@@ -1,4 +1,4 @@
-"""A PostgreSQL of one test's own, to stop, start and freeze; see ``postgres.py`` for the shared one."""
+"""A PostgreSQL of one test file's own, to stop, start and freeze; ``postgres.py`` has the shared."""
 
 from __future__ import annotations
 

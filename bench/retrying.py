@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import resource
 import sys
 import time
@@ -114,7 +115,8 @@ class Handled:
                 n: round(late[min(len(late) - 1, int(len(late) * s))], 1) for n, s in shares.items()
             },
             "max_ms": round(late[-1], 1),
-            "earliest_ms": round(late[0], 1),
+            # Rounded down: what is too early by however little must not pass for 0.
+            "earliest_ms": math.floor(late[0] * 10) / 10,
         }
 
 

@@ -16,18 +16,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import faust
 from aiokafka import TopicPartition
-from faust.stores.rocksdb import Store
 
 from tables.retry_cache import EntryCache
 from tables.retry_changelog import ChangelogReader, open_changelog
 from tables.retry_files import (
-    META_PREFIX,
     MIB,
     ROCKSDB_OPTIONS,
     FilesInUseError,
@@ -36,6 +34,7 @@ from tables.retry_files import (
 )
 from tables.retry_partition import RetriesPartition
 from tables.retry_staleness import why_stale
+from tables.retry_store import RetriesStore, refuse_write
 from trunkline.delivery.app import DeliveryApp
 from trunkline.delivery.faust_tables import TableManager
 from trunkline.delivery.fenced import FencedTransactions
@@ -50,40 +49,6 @@ MAX_AGE_S = 12 * 3600.0
 _LOCK_PATIENCE_S = 3.0
 _LOCK_POLL_S = 0.1
 CACHE_BYTES = 32 * MIB
-
-
-class RetriesStore(Store):
-    """Faust's RocksDB store, to be read only: the files are opened and written by their owner."""
-
-    def _set(self, key: bytes, value: bytes | None) -> None:
-        _refuse_write()
-
-    def _del(self, key: bytes) -> None:
-        _refuse_write()
-
-    def _get(self, key: bytes) -> bytes | None:
-        found = (db.get(key) for db in self._dbs_for_actives())
-        return next((value for value in found if value is not None), None)
-
-    def _contains(self, key: bytes) -> bool:
-        return self._get(key) is not None
-
-    def _dbs_for_actives(self) -> Iterator[Any]:
-        return iter(list(self._dbs.values()))
-
-    def _visible_keys(self, db: Any) -> Iterator[bytes]:
-        return (key for key in db.keys() if not key.startswith(META_PREFIX))  # noqa: SIM118  # no dict
-
-    def _visible_items(self, db: Any) -> Iterator[tuple[bytes, bytes]]:
-        return ((key, value) for key, value in db.items() if not key.startswith(META_PREFIX))
-
-    def show(self, partition: int, db: Any) -> None:
-        """Let readers see a partition's files."""
-        self._dbs[partition] = db
-
-    def hide(self, partition: int) -> None:
-        """Let them see it no more, before it is closed."""
-        self._dbs.pop(partition, None)
 
 
 class RetriesTable(faust.Table[bytes, bytes]):
@@ -240,15 +205,15 @@ class RetriesTable(faust.Table[bytes, bytes]):
 
     def on_key_set(self, key: bytes, value: bytes) -> None:
         """Refuse to be written through the mapping."""
-        _refuse_write()
+        refuse_write()
 
     def on_key_del(self, key: bytes) -> None:
         """Refuse to be written through the mapping."""
-        _refuse_write()
+        refuse_write()
 
     def on_clear(self) -> None:
         """Refuse to be written through the mapping."""
-        _refuse_write()
+        refuse_write()
 
 
 def retries_table(app: DeliveryApp, topology: Topology, group: str) -> RetriesTable:
@@ -283,10 +248,3 @@ def retries_table(app: DeliveryApp, topology: Topology, group: str) -> RetriesTa
         )
     manager.add(table)
     return table
-
-
-def _refuse_write() -> NoReturn:
-    raise TypeError(
-        "The retries table is written in transactions only: open its partition, and commit Changes "
-        "(trunkline/retries/store.py)."
-    )

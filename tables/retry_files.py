@@ -165,11 +165,11 @@ class RetryFiles:
             UnreadableFilesError: A file is damaged, or they are closed.
 
         """
-        return self._read(lambda: self.db.get(key))
+        return self._read(self.db.get, key)
 
     def may_have(self, key: bytes) -> bool:
         """Return whether the key may be there; False only when it is certain that it is not."""
-        return self._read(lambda: bool(self.db.key_may_exist(key)))
+        return bool(self._read(self.db.key_may_exist, key))
 
     def entries(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Return the value of each entry, and of its state if one was written after it.
@@ -186,14 +186,14 @@ class RetryFiles:
             yield value, state if event == key else None
 
     def _walk(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        items = self._read(lambda: self.db.items(from_key=prefix))
+        items = self._read(self.db.items, False, prefix)
 
         def walk() -> Iterator[tuple[bytes, bytes]]:
             last = prefix
             while True:
-                key, value = self._read(lambda: next(items, (b"", b"")))
+                key, value = self._read(next, items, (b"", b""))
                 if not key:
-                    self._read(lambda: self._look_behind(last))
+                    self._read(self._look_behind, last)
                 if not key.startswith(prefix):
                     return
                 last = key
@@ -209,9 +209,9 @@ class RetryFiles:
             cursor.next()
         cursor.status()
 
-    def _read(self, read: Callable[[], Any]) -> Any:
+    def _read(self, read: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            return read()
+            return read(*arguments)
         except Exception as error:
             self._broken = True
             raise self._unusable(error) from error

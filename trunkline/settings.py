@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from trunkline.errors import ConfigurationError
 from trunkline.retries.backoff import parse_backoff
@@ -196,6 +196,11 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
+    except SettingsError as error:
+        # A value that is to be JSON and is none: the message names the field.
+        raise ConfigurationError(
+            f"Wrong settings:\n  {error}: write it as JSON. ({error.__cause__})"
+        ) from None
 
 
 def _explain(error: ValidationError) -> str:

@@ -19,6 +19,7 @@ _SETTINGS = {
     "TRUNKLINE_RETRY_BACKOFF": "exponential:0.05,2,0.5",
 }
 _ENDED_HARD = "ending hard"
+_NO_BROKER = "'ConsumerThread' crashed: KafkaConnectionError(\"Unable to bootstrap"
 
 
 class Pod:
@@ -28,6 +29,7 @@ class Pod:
         name: Of the pod and its journal.
         busy: Somebody is ending and starting it right now.
         deaths: How it ended without being told to: return code and the end of its log.
+        fell_at_start: How often it ended because the broker died while it started.
 
     """
 
@@ -37,6 +39,7 @@ class Pod:
         self.name = f"{group.name}-{number}"
         self.busy = False
         self.deaths: list[str] = []
+        self.fell_at_start = 0
         self._disk = folder / "data" / self.name
         self._worker = Worker(
             folder,
@@ -97,11 +100,15 @@ class Pod:
         self._signal(signal.SIGCONT)
 
     def look(self) -> None:
-        """Note it, and start it again, when it ended without being told to."""
+        """Start it again when it ended without being told to, and note that it did."""
         code = self._worker.returncode
-        if not self.busy and code is not None:
+        if self.busy or code is None:
+            return
+        if code == 1 and _NO_BROKER in self._worker.tail(300):
+            self.fell_at_start += 1
+        else:
             self.deaths.append(f"{self.name} ended by itself ({code})\n{self._worker.tail()}")
-            self.start()
+        self.start()
 
     def _signal(self, number: int) -> None:
         if self._worker.process is not None and self._worker.returncode is None:

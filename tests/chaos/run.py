@@ -125,6 +125,8 @@ class Run:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         self._report.mishaps = dict(monkey.done)
+        if fell := sum(pod.fell_at_start for pod in self._pods):
+            self._report.mishaps["ended at start without a broker"] = fell
         self._report.resent = publisher.resent
         return publisher
 

@@ -36,6 +36,7 @@ class Source:
             (at, Hold.of(held, blocks=held.blocks and releases.get(at.key) != held.last))
             for at, held in found
         )
+        # An answer to a question that came after its hold was settled: nobody needs it.
         kept = {at.key for at, _ in found}
         self._write_tombstones([_release(key) for key in releases if key not in kept])
 
@@ -64,7 +65,7 @@ class Source:
                 firsts.setdefault(event.key, event)
         return [event for event in self.queue if event.key is None or firsts[event.key] is event]
 
-    def handle(self, event: Event, waiting: set, *, twice: bool = False) -> None:
+    def handle(self, event: Event, waiting: set[EventId], *, twice: bool = False) -> None:
         """Take one event through the chain."""
         self.queue.remove(event)
         verdict = self.holds.verdict(event)

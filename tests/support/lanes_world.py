@@ -238,9 +238,11 @@ class World:
 
     def _check_order(self) -> None:
         last: dict[bytes, tuple[int, Event]] = {}
+        # One that was handled, not durably, and then discarded or buried is handled no more.
+        ended_otherwise = self.discarded.keys() | {letter.event.id for letter in self.dead}
         for event in self.log:
             at = self.handled[event.id]
-            if event.key is None or not at or self.was_redriven(event.id):
+            if event.key is None or not at or event.id in ended_otherwise:
                 continue
             before = last.get(event.key)
             assert before is None or before[0] < at[-1], f"{event} was handled before {before}"

@@ -41,8 +41,9 @@ from faust.transport.consumer import ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import ConsumerMessage
 
-from tables.retries import RetriesStore, RetriesTable
+from tables.retries import RetriesTable
 from tables.retry_files import RetryOptions
+from tables.retry_store import RetriesStore
 from trunkline.delivery import app as ours_app
 from trunkline.delivery import faust_internals as ours
 from trunkline.delivery import faust_tables as ours_tables

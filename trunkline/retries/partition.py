@@ -260,8 +260,13 @@ class FailuresPartition:
         return failed_at_ms + math.ceil(1000 * policy.delay_s(attempts, self._failures.rng))
 
     def hurry(self, event: EventId) -> bool:
-        """Make an event due at once; False when it does not wait."""
-        return self._schedule.hurry(event)
+        """Make an event due at once, with one attempt more; False when it does not wait."""
+        if not self._schedule.hurry(event):
+            return False
+        entry = self._entry(event)
+        state = msgspec.structs.replace(entry.state, due_at_ms=0, exhausted=False)
+        self._note(entry, state)
+        return True
 
     def discard(self, event: EventId) -> bool:
         """Let an event go untried, when its turn comes; False when it does not wait."""

@@ -94,7 +94,7 @@ def test_a_released_key_goes_on_at_the_successor(holds):
 
 
 def test_a_successor_passes_over_the_events_that_were_handled_before(holds):
-    """One that was handled is not parked behind a later one, whatever the publishers' clocks say."""
+    """What was handled is not parked behind a later event, whatever the clocks say."""
     holds.deliver([Record(3, timestamp=1_900), Record(4, b"other"), Record(5)])
     holds.deliver([Record(6, timestamp=100)])
     after = successor([holds.hand_over(Record(5), waits=True)])

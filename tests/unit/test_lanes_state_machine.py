@@ -83,7 +83,7 @@ class LanesMachine(RuleBasedStateMachine):
         hand_over=counts,
         commit=st.booleans(),
     )
-    def consume(self, deliver, handle, choice, twice, hand_over, commit):
+    def consume(self, *, deliver, handle, choice, twice, hand_over, commit):
         """Fetch a batch, take events through the chain, hand failed ones over, commit."""
         source = self.source
         source.deliver(deliver)
@@ -119,7 +119,7 @@ class LanesMachine(RuleBasedStateMachine):
         finish=st.lists(choices, max_size=4),
         commit=st.booleans(),
     )
-    def retry(self, apply, delay_ms, later_ms, take, finish, commit):
+    def retry(self, *, apply, delay_ms, later_ms, take, finish, commit):
         """Read the failures partition, begin with what is due, let attempts end, commit."""
         engine = self.engine
         engine.apply(apply, delay_ms)

@@ -30,7 +30,7 @@ _CLEAN_UP_S = 1.0
 #: How often the failures partitions are asked whether a key that waits has anything in front of it:
 #: a release cannot be lost, but nobody should have to trust that.
 _ASK_S = 30.0
-_COMMIT_PAUSE_S = 0.1
+_COMMIT_PAUSE_S = 0.02
 
 
 class SourcePartition:
@@ -109,6 +109,8 @@ class HoldKeeper(Service):
         self._failures_topic = failures_topic
         self._held_keys_topic = held_keys_topic
         self._commit = commit
+        #: A commit is for all partitions: who waited for another one's needs none.
+        self._committing = asyncio.Lock()
         self._kept: dict[tuple[str, int], SourcePartition] = {}
         replica.on_release = self._release
 
@@ -137,10 +139,11 @@ class HoldKeeper(Service):
         await self._replica.read_to_end()
         had_commit = tracker.committed >= 0
         # What is held must lie behind a commit: a topic without one was made anew, or is new.
-        while tracker.committed < 0 and not tracker.closed:
-            await self._commit()
-            if tracker.committed < 0:
-                await asyncio.sleep(_COMMIT_PAUSE_S)
+        async with self._committing:
+            while tracker.committed < 0 and not tracker.closed:
+                await self._commit()
+                if tracker.committed < 0:
+                    await asyncio.sleep(_COMMIT_PAUSE_S)
         if tracker.closed:
             return
         found = self._replica.of(holds.topic, holds.partition)

@@ -129,6 +129,27 @@ async def test_a_server_without_a_free_connection(server, database):
     assert "too many clients" in str(refused[0])
 
 
+async def test_a_pod_without_a_free_connection(server, monkeypatch):
+    """All of the pool's are busy for too long: the event that got none is not to blame."""
+    monkeypatch.setattr(engines, "POOL_SIZE", 1)
+    monkeypatch.setattr(engines, "POOL_TIMEOUT_S", 0.1)
+    async with Database(server.url) as database:
+        holding, release = asyncio.Event(), asyncio.Event()
+
+        async def hold(connection):
+            holding.set()
+            await release.wait()
+
+        holder = asyncio.create_task(database.write(hold))
+        await holding.wait()
+        with pytest.raises(DependencyDown, match="QueuePool limit") as caught:
+            await database.write(run("SELECT 1"))
+        assert_says(caught.value, database)
+        release.set()
+        await holder
+        await database.write(run("SELECT 1"))
+
+
 async def test_a_server_that_hangs(server, database):
     """It takes connections and answers nothing: before a statement, and in the middle of one."""
     writing = asyncio.create_task(database.write(run("SELECT pg_sleep(0.8)")))

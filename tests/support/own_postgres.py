@@ -1,4 +1,4 @@
-"""A PostgreSQL of one test file alone, to stop, start and freeze; ``postgres.py`` has the shared."""
+"""A PostgreSQL of one test file alone, to stop or freeze; ``postgres.py`` has the shared."""
 
 from __future__ import annotations
 

@@ -40,6 +40,11 @@ class Source:
         kept = {at.key for at, _ in found}
         self._write_tombstones([_release(key) for key in releases if key not in kept])
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether it has something to read or to write."""
+        return bool(self.writes) or self.read < len(self.world.held_keys)
+
     def waiting(self) -> set[EventId]:
         """Return the held events whose hand-over is not durable yet."""
         return {r.event.id for write in self.writes for r in write.failures if r.held}

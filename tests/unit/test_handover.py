@@ -7,28 +7,83 @@ import asyncio
 import pytest
 from aiokafka.errors import PolicyViolationError
 
+from models.failures import (
+    WIRE_VERSION,
+    HeldKey,
+    HeldRange,
+    decode_held_key,
+    decode_held_range,
+    encode,
+)
 from trunkline.delivery import failure, handover
-from trunkline.delivery.failure import OFFSET, Failure
+from trunkline.delivery.failure import OFFSET, Failure, failure_headers
+from trunkline.delivery.fenced import TransactionLostError
 from trunkline.delivery.handler import Context
-from trunkline.delivery.handover import Handover
-from trunkline.delivery.producer import NotAcknowledgedError, RecordMetadata, RecordTooLargeError
-from trunkline.errors import InvalidEventError
+from trunkline.delivery.handover import Handed, Handover
+from trunkline.delivery.producer_call import OutRecord
+from trunkline.errors import BrokerError, InvalidEventError
 
 FAILURE = Failure.of(InvalidEventError("bad"), "invalid")
+HELD = "g.held-keys"
 
 
-class Producer:
-    """Fails as it was told, call by call, and keeps what it took."""
+class Transactions:
+    """Fails as it was told, call by call, and keeps what it was given and what took place.
+
+    An answer is an exception, or a pair of whether it takes place all the same and an exception.
+    """
 
     def __init__(self, *answers):
         self.answers = list(answers)
         self.calls = []
+        self.committed = []
+        self.opened = 0
+        self.open_errors = []
 
-    async def send_many(self, records):
+    async def open(self):
+        if self.open_errors:
+            raise self.open_errors.pop(0)
+        self.opened += 1
+
+    async def transact(self, records):
         self.calls.append(list(records))
         answer = self.answers.pop(0) if self.answers else None
-        if answer is not None:
-            raise answer
+        took_place, error = answer if isinstance(answer, tuple) else (answer is None, answer)
+        if took_place:
+            self.committed.append(list(records))
+        if error is not None:
+            raise error
+
+    async def close(self):
+        pass
+
+    def events(self):
+        """Offsets of the committed events, in their order."""
+        return [
+            int(dict(record.headers)[OFFSET])
+            for records in self.committed
+            for record in records
+            if record.topic == "g.failures"
+        ]
+
+
+class Replica:
+    """Has read what took place."""
+
+    def __init__(self, transactions):
+        self.transactions = transactions
+        self.read = 0
+        self.holds = {}
+
+    def get(self, key):
+        return self.holds.get(encode(key))
+
+    async def read_to_end(self):
+        self.read += 1
+        for records in self.transactions.committed:
+            for record in records:
+                if record.topic == HELD and record.value is not None:
+                    self.holds[record.key] = decode_held_range(record.value)
 
 
 @pytest.fixture(autouse=True)
@@ -36,42 +91,104 @@ def _no_pauses(monkeypatch):
     monkeypatch.setattr(handover, "_FIRST_PAUSE_S", 0)
 
 
-async def hand_over(producer, *contexts):
+def handed(offset, done, *, value=b"v", key=b"k", is_ours=lambda: True):
+    """Return an event of a key as its source partition gives it."""
+    context = Context("t", 0, offset, 1, key, value, (("theirs", b"1"),))
+    record = OutRecord(
+        "g.failures", value, key=key, headers=failure_headers(context, FAILURE, "g")
+    )
+    held = HeldRange(WIRE_VERSION, 0, offset, 1, 1, blocks=True)
+    at = HeldKey("hold", "t", 0, key)
+    return Handed(record, at, held, lambda: done.append(offset), is_ours)
+
+
+async def hand_over(transactions, *offsets, until=None, limit=2_000_000, **options):
     """Hand events over; return the offsets in the order in which they were done."""
     done = []
-    sender = Handover(producer, "g.failures", "g")
-    for context in contexts:
-        sender.hand_over(context, FAILURE, lambda offset=context.offset: done.append(offset))
+    sender = Handover(transactions, Replica(transactions), HELD, limit)
+    for offset in offsets:
+        sender.hand_over(handed(offset, done, **options))
     await sender.start()
     async with asyncio.timeout(5):
-        while len(done) < len(contexts):
+        while len(done) < (len(offsets) if until is None else until):
             await asyncio.sleep(0)
     await sender.stop()
     return done
 
 
-def context(offset, value=b"v"):
-    return Context("t", 0, offset, 1, b"k", value, (("theirs", b"1"),))
+async def test_events_and_the_newest_hold_of_their_key_go_in_one_transaction():
+    """What is known of a key is never older than what was handed over of it."""
+    transactions = Transactions()
+    assert await hand_over(transactions, 0, 1, 2) == [0, 1, 2]
+    [records] = transactions.committed
+    assert [record.topic for record in records] == ["g.failures"] * 3 + [HELD]
+    assert decode_held_key(records[-1].key) == HeldKey("hold", "t", 0, b"k")
+    assert records[-1].value == encode(HeldRange(WIRE_VERSION, 0, 2, 1, 1, blocks=True))
 
 
-async def test_sends_again_only_what_was_not_acknowledged():
-    """The ones that the broker has are done at once, and not sent twice."""
-    there = RecordMetadata("g.failures", 0, 7)
-    producer = Producer(NotAcknowledgedError("g.failures", 0, "away", [there, None, there]))
-    assert await hand_over(producer, context(0), context(1), context(2)) == [0, 2, 1]
-    [first, second] = producer.calls
-    assert len(first) == 3
-    assert second == [first[1]]
+@pytest.mark.parametrize("error", [BrokerError("away"), TransactionLostError("away")])
+async def test_sends_all_again_when_nothing_took_place(error):
+    """Nothing is done before it is committed, and it is opened anew."""
+    transactions = Transactions(error)
+    assert await hand_over(transactions, 0, 1) == [0, 1]
+    assert transactions.calls[0] == transactions.calls[1]
+    assert transactions.opened == 2
+    assert transactions.events() == [0, 1]
 
 
-async def test_sends_all_again_when_nothing_is_known():
-    """The broker was away before anything was sent."""
-    producer = Producer(NotAcknowledgedError("g.failures", None, "away"))
-    assert await hand_over(producer, context(0), context(1)) == [0, 1]
-    assert producer.calls[0] == producer.calls[1]
+@pytest.mark.parametrize("took_place", [True, False])
+async def test_finds_out_whether_an_unknown_transaction_took_place(took_place):
+    """A lost answer to a commit neither loses the events nor writes them twice."""
+    lost = TransactionLostError("no answer", unknown=True)
+    transactions = Transactions((took_place, lost))
+    assert await hand_over(transactions, 0, 1) == [0, 1]
+    assert transactions.events() == [0, 1]
 
 
-class Refusing(Producer):
+async def test_an_unknown_outcome_is_asked_for_only_once_it_is_settled():
+    """The transactional id is opened first: until then the commit may still come."""
+    transactions = Transactions((True, TransactionLostError("no answer", unknown=True)))
+    order = []
+    opened, replica = transactions.open, Replica(transactions)
+    read = replica.read_to_end
+
+    async def note_open():
+        order.append("open")
+        await opened()
+
+    async def note_read():
+        order.append("read")
+        await read()
+
+    transactions.open, replica.read_to_end = note_open, note_read
+    done = []
+    sender = Handover(transactions, replica, HELD, 2_000_000)
+    sender.hand_over(handed(0, done))
+    await sender.start()
+    async with asyncio.timeout(5):
+        while not done:
+            await asyncio.sleep(0)
+    await sender.stop()
+    assert order == ["open", "open", "read"]
+
+
+async def test_an_event_of_a_partition_that_moved_away_is_not_handed_over():
+    """Its new owner is given it; the others go, and its end is not told."""
+    done = []
+    transactions = Transactions()
+    sender = Handover(transactions, Replica(transactions), HELD, 2_000_000)
+    sender.hand_over(handed(0, done, is_ours=lambda: False))
+    sender.hand_over(handed(1, done))
+    await sender.start()
+    async with asyncio.timeout(5):
+        while not done:
+            await asyncio.sleep(0)
+    await sender.stop()
+    assert done == [1]
+    assert transactions.events() == [1]
+
+
+class Refusing(Transactions):
     """A broker that refuses one event's record: as it is, or whatever is done with it."""
 
     def __init__(self, offset, *, always):
@@ -79,52 +196,69 @@ class Refusing(Producer):
         self.offset = str(offset).encode()
         self.always = always
 
-    async def send_many(self, records):
+    async def transact(self, records):
         self.calls.append(list(records))
         for record in records:
-            is_the_one = dict(record.headers)[OFFSET] == self.offset
+            is_the_one = dict(record.headers).get(OFFSET) == self.offset
             if is_the_one and (self.always or record.value is not None):
-                raise NotAcknowledgedError("g.failures", 0, "refused") from PolicyViolationError()
+                raise TransactionLostError("refused", PolicyViolationError())
+        self.committed.append(list(records))
 
 
 async def test_a_record_that_the_broker_refuses_holds_up_no_other():
-    """It goes without its payload, after the others were sent by themselves."""
-    producer = Refusing(1, always=False)
-    assert await hand_over(producer, context(0), context(1), context(2)) == [0, 1, 2]
-    [stripped] = [r for call in producer.calls for r in call if r.value is None]
+    """It goes without its payload, and the order stays."""
+    transactions = Refusing(1, always=False)
+    assert await hand_over(transactions, 0, 1, 2) == [0, 1, 2]
+    assert transactions.events() == [0, 1, 2]
+    [stripped] = [r for call in transactions.committed for r in call if r.value is None]
     assert dict(stripped.headers)[OFFSET] == b"1"
 
 
 async def test_an_event_that_is_refused_even_so_stays_unfinished():
     """The ones behind it are handed over all the same."""
-    producer = Refusing(0, always=True)
-    done = []
-    sender = Handover(producer, "g.failures", "g")
-    for offset in range(3):
-        sender.hand_over(context(offset), FAILURE, lambda offset=offset: done.append(offset))
-    await sender.start()
-    async with asyncio.timeout(5):
-        while done != [1, 2]:
-            await asyncio.sleep(0)
-    await sender.stop()
-    assert done == [1, 2]
+    assert await hand_over(Refusing(0, always=True), 0, 1, 2, until=2) == [1, 2]
 
 
 async def test_an_event_that_is_too_large_goes_without_its_payload():
     """Origin, error and the size of what was left out; the others go as they are."""
-    producer = Producer(RecordTooLargeError("g.failures", 1, 9_000_000, 2_000_000))
-    await hand_over(producer, context(0), context(1, b"x" * 100), context(2))
-    before, large, after = producer.calls[-1]
+    done = []
+    transactions = Transactions()
+    sender = Handover(transactions, Replica(transactions), HELD, 3_000)
+    sender.hand_over(handed(0, done))
+    sender.hand_over(handed(1, done, value=b"x" * 5_000))
+    sender.hand_over(handed(2, done))
+    await sender.start()
+    async with asyncio.timeout(5):
+        while len(done) < 3:
+            await asyncio.sleep(0)
+    await sender.stop()
+    before, large, after, _ = transactions.calls[-1]
     assert [before.value, after.value] == [b"v", b"v"]
     assert (large.key, large.value) == (b"k", None)
     headers = dict(large.headers)
-    assert headers[failure.LEFT_OUT_BYTES] == b"100"
+    assert headers[failure.LEFT_OUT_BYTES] == b"5000"
     assert headers[failure.OFFSET] == b"1"
     assert "theirs" not in headers
 
 
 async def test_an_unexpected_error_loses_nothing():
     """Even a mistake of ours keeps the events waiting, in place of a sender that died."""
-    producer = Producer(RuntimeError("a bug"))
-    assert await hand_over(producer, context(0)) == [0]
-    assert len(producer.calls) == 2
+    transactions = Transactions(RuntimeError("a bug"))
+    assert await hand_over(transactions, 0) == [0]
+    assert len(transactions.calls) == 2
+
+
+async def test_a_tombstone_behind_a_hold_wins():
+    """Of each key only what was written last goes out."""
+    done = []
+    transactions = Transactions()
+    sender = Handover(transactions, Replica(transactions), HELD, 2_000_000)
+    sender.hand_over(handed(0, done))
+    key = encode(HeldKey("hold", "t", 0, b"k"))
+    sender.write([OutRecord(HELD, None, key=key)])
+    await sender.start()
+    async with asyncio.timeout(5):
+        while not done:
+            await asyncio.sleep(0)
+    await sender.stop()
+    assert [(r.topic, r.value) for r in transactions.committed[0][1:]] == [(HELD, None)]

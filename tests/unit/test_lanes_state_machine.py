@@ -60,9 +60,11 @@ class LanesMachine(RuleBasedStateMachine):
         follow=seldom,
         decode_first=st.booleans(),
         dead_in_lane=st.booleans(),
+        pace=st.integers(1, 4),
     )
-    def begin(self, events, **rules):
+    def begin(self, events, pace, **rules):
         """Start both workers."""
+        self.pace = pace  # how much each does at a time when all comes to its end
         self.world = World(Rules(**rules))
         self.source, self.engine = Source(self.world), Engine(self.world)
         self.publish(events)
@@ -76,16 +78,19 @@ class LanesMachine(RuleBasedStateMachine):
     # The source worker
 
     @rule(
+        read=counts,
         deliver=counts,
         handle=counts,
         choice=choices,
         twice=seldom,
         hand_over=counts,
         commit=st.booleans(),
+        clean_up=st.booleans(),
     )
-    def consume(self, *, deliver, handle, choice, twice, hand_over, commit):
-        """Fetch a batch, take events through the chain, hand failed ones over, commit."""
+    def consume(self, *, read, deliver, handle, choice, twice, hand_over, commit, clean_up):
+        """Read releases, fetch, take events through the chain, hand failed ones over, commit."""
         source = self.source
+        source.read_held_keys(read)
         source.deliver(deliver)
         for _ in range(handle):
             if ready := source.ready():
@@ -93,16 +98,14 @@ class LanesMachine(RuleBasedStateMachine):
         source.write(hand_over)
         if commit:
             source.commit()
-
-    @rule(read=counts, clean_up=st.booleans(), ask=seldom, write=counts)
-    def keep_holds(self, read, clean_up, ask, write):
-        """Read releases, forget what is settled, ask whether the keys that wait still have to."""
-        self.source.read_held_keys(read)
         if clean_up:
-            self.source.clean_up()
-        if ask:
-            self.source.ask()
-        self.source.write(write)
+            source.clean_up()
+
+    @precondition(lambda self: self.source.holds.blocked)
+    @rule()
+    def ask(self):
+        """Ask whether the keys that wait still have to."""
+        self.source.ask()
 
     @rule()
     def restart_source(self):
@@ -171,7 +174,7 @@ class LanesMachine(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         self.world.grow()
-        for _ in range(1000):
+        for _ in range(2_000):
             if not self._one_round():
                 break
         world = self.world
@@ -183,24 +186,25 @@ class LanesMachine(RuleBasedStateMachine):
         world.check_ends()
 
     def _one_round(self) -> bool:
+        """Do a little of everything; returns whether anything is left to do."""
         world, source, engine = self.world, self.source, self.engine
         before = world.size
+        source.read_held_keys(self.pace)
         source.deliver(100)
-        while ready := source.ready():
-            source.handle(ready[0], self.waiting())
+        for _ in range(self.pace):
+            if ready := source.ready():
+                source.handle(ready[0], self.waiting())
         source.write(1000)
         source.commit()
-        source.read_held_keys(1000)
         source.clean_up()
-        source.write(1000)
-        engine.apply(1000, LONGEST_DELAY_MS)
-        world.now_ms += LONGEST_DELAY_MS
-        while engine.take() or engine.running:
-            for running in list(engine.running):
-                engine.finish(running, self.waiting(), LONGEST_DELAY_MS)
+        engine.apply(self.pace, LONGEST_DELAY_MS)
+        world.now_ms += 1
+        engine.take()
+        for running in engine.running[:1]:
+            engine.finish(running, self.waiting(), LONGEST_DELAY_MS)
         engine.commit()
         engine.check()
-        return world.size != before or bool(world.table)
+        return bool(world.size != before or world.table or source.queue or source.is_behind)
 
 
 class AnewMachine(LanesMachine):
@@ -219,7 +223,7 @@ class AnewMachine(LanesMachine):
 
 LIMITS = settings(
     max_examples=EXAMPLES,
-    stateful_step_count=30,
+    stateful_step_count=40,
     deadline=None,
     database=None,
     report_multiple_bugs=False,

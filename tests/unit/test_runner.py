@@ -10,11 +10,15 @@ from typing import Any, NamedTuple
 import pytest
 
 from models import UserRegistered
-from trunkline.delivery.chain import Chain, Counters
+from tests.support.source import FakeSource
+from trunkline.delivery.chain import Chain
+from trunkline.delivery.failing import make_target
 from trunkline.delivery.handler import Context, Subscription
 from trunkline.delivery.offsets import OffsetTracker
 from trunkline.delivery.runner import runner_for
 from trunkline.errors import ConfigurationError, Permanent
+from trunkline.retries.policy import RetryPolicy
+from trunkline.settings import Settings
 
 
 class Record(NamedTuple):
@@ -27,37 +31,22 @@ class Record(NamedTuple):
     headers: Any
 
 
-class Sink:
-    """Keeps what was handed over; acknowledges at once unless told to wait."""
-
-    def __init__(self, acknowledge=True):
-        self.failed = []
-        self.waiting = []
-        self.acknowledge = acknowledge
-
-    def hand_over(self, context, failure, done):
-        self.failed.append((context.offset, failure))
-        if self.acknowledge:
-            done()
-        else:
-            self.waiting.append(done)
-
-
 def record(offset, key=b"k", value=None, user="u"):
     body = b'{"userId":"%s","email":"a@b"}' % user.encode() if value is None else value
     return Record("t", 0, offset, 1, key, body, ())
 
 
 class Bench:
-    """A runner with its tracker, counters and sink."""
+    """A runner with its tracker, target and source."""
 
-    def __init__(self, handler, sink=None, **options):
+    def __init__(self, handler, source=None, policy=None, settings=None, **options):
         self.tracker = OffsetTracker(0)
-        self.counters = Counters()
-        self.sink = sink or Sink()
+        self.source = source or FakeSource()
         subscription = Subscription("t", UserRegistered, handler, **options)
-        chain = Chain(subscription, self.tracker, self.sink, self.counters, 0)
-        self.runner = runner_for(subscription, chain, lambda: None)
+        self.target = make_target(subscription, policy or RetryPolicy(), settings or Settings())
+        self.counters = self.target.counters
+        self.chain = Chain(self.target, self.tracker, self.source, 0)
+        self.runner = runner_for(subscription, self.chain, lambda: None)
 
     def feed(self, records):
         self.tracker.deliver([r.offset for r in records], records[-1].offset + 1)
@@ -182,7 +171,7 @@ async def test_failures_are_handed_over_and_stop_nobody():
         ]
     )
     await bench.until_done()
-    kinds = {offset: failure.kind for offset, failure in bench.sink.failed}
+    kinds = {offset: failure.kind for offset, failure in bench.source.failed}
     assert kinds == {
         1: "transient",
         2: "permanent",
@@ -192,7 +181,7 @@ async def test_failures_are_handed_over_and_stop_nobody():
         6: "invalid",
         7: "invalid",
     }
-    messages = {offset: failure.message for offset, failure in bench.sink.failed}
+    messages = {offset: failure.message for offset, failure in bench.source.failed}
     assert messages[4] == "$.userId: Expected `str`, got `int`"
     assert "null" in messages[5]
     assert "key" in messages[6]
@@ -206,15 +195,15 @@ async def test_an_event_is_finished_only_when_its_hand_over_is_acknowledged():
     async def handle(event):
         raise ValueError("no")
 
-    sink = Sink(acknowledge=False)
-    bench = Bench(handle, sink)
+    source = FakeSource(acknowledge=False)
+    bench = Bench(handle, source)
     bench.feed([record(0)])
     async with asyncio.timeout(1):
-        while not sink.waiting:
+        while not source.waiting:
             await asyncio.sleep(0)
     assert bench.tracker.committable == 0
     assert not await bench.runner.drain(0.05)
-    sink.waiting[0]()
+    source.waiting[0]()
     assert bench.tracker.committable == 1
 
 
@@ -238,7 +227,7 @@ async def test_a_handler_cut_off_by_draining_is_not_finished():
     assert not await bench.runner.drain(0.05)
     assert cancelled == [1]
     assert bench.tracker.committable == 1
-    assert not bench.sink.failed
+    assert not bench.source.failed
 
 
 async def test_a_cancellation_that_the_handler_lets_slip_is_its_failure():
@@ -251,7 +240,7 @@ async def test_a_cancellation_that_the_handler_lets_slip_is_its_failure():
     bench = Bench(handle)
     bench.feed([record(0), record(1)])
     await bench.until_done()
-    assert [offset for offset, _ in bench.sink.failed] == [0]
+    assert [offset for offset, _ in bench.source.failed] == [0]
     assert bench.counters.handled == 1
     await bench.runner.drain(1)
 
@@ -270,7 +259,7 @@ async def test_a_failing_batch_is_handled_event_by_event():
     bench.feed([record(i, user=user) for i, user in enumerate(users)] + [record(9, value=b"x")])
     await bench.until_done()
     assert batches == [[0, 1, 2, 3], [4, 5, 6, 7], [4], [5], [6], [7], [8]]
-    assert [(offset, f.kind) for offset, f in bench.sink.failed] == [
+    assert [(offset, f.kind) for offset, f in bench.source.failed] == [
         (5, "transient"),
         (9, "invalid"),
     ]

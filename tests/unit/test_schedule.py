@@ -141,6 +141,16 @@ def test_an_event_that_is_through_may_wait_again():
     assert scene.offsets(60) == [5]
 
 
+def test_a_discarded_event_may_wait_again():
+    """Its first life's place in time does not stand for its second one."""
+    scene = Scene()
+    scene.schedule.discard(scene.add(5, None, due_ms=50).id)
+    again = scene.add(5, None, due_ms=60)
+    assert scene.schedule.next_due_ms() == 60
+    assert scene.schedule.take(59) is None
+    assert scene.schedule.take(60) is again
+
+
 def test_releases_a_lane_when_its_last_held_event_is_through():
     """One release for the lane, with the last offset that was held."""
     scene = Scene()

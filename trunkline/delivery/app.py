@@ -182,14 +182,13 @@ class DeliveryApp(faust.App):
             s.topic: make_target(s, failing.policy_of(s.topic), settings) for s in subscriptions
         }
         replica = HeldKeys(failing.held_keys_tail(settings))
-        handover = failing.handover(settings, replica, self.conf.id)
+        handover = failing.handover(settings, replica, self.conf.id, self._commit)
         self.keeper = HoldKeeper(
             replica,
             handover,
             group=self.conf.id,
             failures_topic=failing.failures_topic,
             held_keys_topic=failing.held_keys_topic,
-            commit=self._commit,
         )
         dead = self.channel()
         self.failures = Failures(

@@ -98,7 +98,11 @@ class Chain:
 
     async def take_over(self) -> None:
         """Learn what earlier owners of the partition held back; before anything is handled."""
-        await self._source.take_over()
+        await self._hold_up(self._source.take_over())
+
+    def deliver(self, records: Sequence[Any]) -> None:
+        """Note records that were fetched, before any of them is handled."""
+        self._holds.deliver(records)
 
     def end_waits(self) -> None:
         """End the tasks that wait for better times: their events stay unfinished."""

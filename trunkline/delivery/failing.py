@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,13 @@ class FailingEvents:
             poll_records=2_000,
         )
 
-    def handover(self, settings: Settings, replica: HeldKeys, group: str) -> Handover:
+    def handover(
+        self,
+        settings: Settings,
+        replica: HeldKeys,
+        group: str,
+        commit: Callable[[], Awaitable[object]],
+    ) -> Handover:
         """Return what writes failed events, with the holds that belong to them."""
         transactions = FencedTransactions(
             settings.bootstrap_servers,
@@ -69,7 +75,7 @@ class FailingEvents:
             max_request_bytes=MAX_FAILURE_BYTES,
             metadata_max_age_s=settings.metadata_max_age_s,
         )
-        return Handover(transactions, replica, self.held_keys_topic, MAX_FAILURE_BYTES)
+        return Handover(transactions, replica, self.held_keys_topic, MAX_FAILURE_BYTES, commit)
 
 
 def make_target(subscription: Subscription, policy: RetryPolicy, settings: Settings) -> Target:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-import traceback
 from dataclasses import dataclass
 
 from trunkline.delivery.handler import Context, Headers
 from trunkline.delivery.producer_call import OutRecord
+from trunkline.delivery.stacktrace import stacktrace_of
 from trunkline.errors import InvalidEventError
 
 #: Longest message and stack trace that go into headers, in bytes: the failed record itself must
@@ -74,7 +74,9 @@ class Failure:
             kind=kind,
             exception=f"{type(error).__module__}.{type(error).__qualname__}",
             message=_cut_end(_text_of(error), MAX_MESSAGE_BYTES),
-            stacktrace="" if isinstance(error, InvalidEventError) else _stacktrace(error),
+            stacktrace=""
+            if isinstance(error, InvalidEventError)
+            else stacktrace_of(error, MAX_STACKTRACE_BYTES),
             at_ms=int(time.time() * 1000),
         )
 
@@ -168,16 +170,6 @@ def _text_of(error: BaseException) -> str:
         return str(error)
     except Exception:
         return f"(no message: {type(error).__qualname__}.__str__ failed)"
-
-
-def _stacktrace(error: BaseException) -> str:
-    try:
-        text = "".join(traceback.format_exception(error))
-    except Exception:
-        return ""
-    # The end of a traceback names the place and the error.
-    raw = text.encode(errors="replace")
-    return raw[-MAX_STACKTRACE_BYTES:].decode(errors="ignore")
 
 
 def _cut_end(text: str, limit_bytes: int) -> str:

@@ -11,12 +11,13 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from models.failures import HeldKey, HeldRange, encode
 from trunkline.delivery.failure import OFFSET, PARTITION, TOPIC, has_payload, without_payload
 from trunkline.delivery.fenced import TransactionLostError
+from trunkline.delivery.offsets import OffsetTracker
 from trunkline.delivery.producer_call import OutRecord, RecordTooLargeError, check_sizes
 from trunkline.errors import BrokerError, PublishError
 
@@ -26,6 +27,7 @@ _MAX_BATCH = 2_000
 _MAX_BATCH_BYTES = 8 * 1024 * 1024
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
+_COMMIT_PAUSE_S = 0.02
 
 
 class Transactions(Protocol):
@@ -60,8 +62,8 @@ class Handed:
         key: Where its hold stands on the held-keys topic.
         held: The hold.
         done: Called once the transaction is committed.
-        is_ours: Whether this worker still has the source partition; if not, it is not handed over:
-            the partition's new owner is given the event.
+        tracker: The source partition's offsets. Once it is closed the event is not handed over: the
+            partition's new owner is given it.
 
     """
 
@@ -69,7 +71,12 @@ class Handed:
     key: HeldKey
     held: HeldRange
     done: Callable[[], None]
-    is_ours: Callable[[], bool]
+    tracker: OffsetTracker
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this worker still has the source partition."""
+        return not self.tracker.closed
 
 
 class _Problem(NamedTuple):
@@ -89,6 +96,7 @@ class Handover:
         replica: Tells whether a transaction whose outcome is unknown took place.
         held_keys_topic: Real name of the topic of the holds.
         max_record_bytes: Largest record; a larger event goes without its payload.
+        commit: Commits what is finished on the source partitions.
 
     """
 
@@ -98,11 +106,13 @@ class Handover:
         replica: Replica,
         held_keys_topic: str,
         max_record_bytes: int,
+        commit: Callable[[], Awaitable[object]],
     ) -> None:
         self._transactions = transactions
         self._replica = replica
         self._held_keys_topic = held_keys_topic
         self._max_record_bytes = max_record_bytes
+        self._commit = commit
         self._waiting: deque[Handed | OutRecord] = deque()
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -149,7 +159,7 @@ class Handover:
 
     async def _send(self, batch: list[Handed | OutRecord]) -> None:
         pause_s = _FIRST_PAUSE_S
-        while batch := [item for item in batch if isinstance(item, OutRecord) or item.is_ours()]:
+        while batch := [item for item in batch if isinstance(item, OutRecord) or item.is_ours]:
             problem = await self._transact(batch)
             if problem is None:
                 for item in batch:
@@ -165,6 +175,7 @@ class Handover:
         """Write a batch in one transaction; returns why it is not there, None when it is."""
         try:
             await self._open()
+            await self._commit_first(batch)
             await self._transactions.transact(self._records(batch))
         except TransactionLostError as lost:
             self._is_open = False
@@ -180,6 +191,16 @@ class Handover:
             logger.exception("The hand-over failed in a way that nobody thought of")
             return _Problem(repr(error))
         return None
+
+    async def _commit_first(self, batch: Iterable[Handed | OutRecord]) -> None:
+        """See to it that each source partition has a commit before it has a hold.
+
+        So a hold without a commit is known to be that of another topic of the same name.
+        """
+        new = {item.tracker for item in batch if isinstance(item, Handed)}
+        while any(tracker.committed < 0 and not tracker.closed for tracker in new):
+            await self._commit()
+            await asyncio.sleep(_COMMIT_PAUSE_S)
 
     async def _open(self) -> None:
         if not self._is_open:
@@ -242,7 +263,7 @@ class Handover:
         item = batch[0]
         if isinstance(item, Handed) and has_payload(item.record):
             smaller = _left_out(item.record, reason)
-            await self._send([Handed(smaller, item.key, item.held, item.done, item.is_ours)])
+            await self._send([replace(item, record=smaller)])
             return
         logger.error(
             "Kafka does not take %s, not even without its payload: %s. It stays unfinished, and "

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mode import Service
@@ -30,7 +29,6 @@ _CLEAN_UP_S = 1.0
 #: How often the failures partitions are asked whether a key that waits has anything in front of it:
 #: a release cannot be lost, but nobody should have to trust that.
 _ASK_S = 30.0
-_COMMIT_PAUSE_S = 0.02
 
 
 class SourcePartition:
@@ -85,7 +83,6 @@ class HoldKeeper(Service):
         group: The consuming group.
         failures_topic: Real name of ``<group>.failures``.
         held_keys_topic: Real name of ``<group>.held-keys``.
-        commit: Commits what is finished.
 
     """
 
@@ -99,7 +96,6 @@ class HoldKeeper(Service):
         group: str,
         failures_topic: str,
         held_keys_topic: str,
-        commit: Callable[[], Awaitable[object]],
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -108,9 +104,6 @@ class HoldKeeper(Service):
         self.group = group
         self._failures_topic = failures_topic
         self._held_keys_topic = held_keys_topic
-        self._commit = commit
-        #: A commit is for all partitions: who waited for another one's needs none.
-        self._committing = asyncio.Lock()
         self._kept: dict[tuple[str, int], SourcePartition] = {}
         replica.on_release = self._release
 
@@ -137,13 +130,8 @@ class HoldKeeper(Service):
         """See :meth:`SourcePartition.take_over`."""
         holds, tracker = source.holds, source.tracker
         await self._replica.read_to_end()
+        # Nothing is held before there is a commit: a topic without one is new, or was made anew.
         had_commit = tracker.committed >= 0
-        # What is held must lie behind a commit: a topic without one was made anew, or is new.
-        async with self._committing:
-            while tracker.committed < 0 and not tracker.closed:
-                await self._commit()
-                if tracker.committed < 0:
-                    await asyncio.sleep(_COMMIT_PAUSE_S)
         if tracker.closed:
             return
         found = self._replica.of(holds.topic, holds.partition)
@@ -168,7 +156,7 @@ class HoldKeeper(Service):
     ) -> None:
         """Write an event to the failures topic, and its hold along with it."""
         record = OutRecord(self._failures_topic, context.value, key=context.key, headers=headers)
-        self._handover.hand_over(Handed(record, *hold, done, lambda: not tracker.closed))
+        self._handover.hand_over(Handed(record, *hold, done, tracker))
 
     def _release(self, topic: str, partition: int, key: bytes, offset: int) -> None:
         source = self._kept.get((topic, partition))

@@ -104,6 +104,7 @@ class _QueueRunner(Runner):
 
     def feed(self, records: Sequence[Any]) -> None:
         """Line the records up in the order of their offsets."""
+        self.chain.deliver(records)
         self._queue.extend(records)
         self._fed.set()
         if not self._tasks and not self._stopping:
@@ -197,6 +198,7 @@ class KeyedRunner(Runner):
         """Line the records up by key."""
         if self._stopping:
             return
+        self.chain.deliver(records)
         put = self._lanes.put
         for record in records:
             put(record)

@@ -21,7 +21,7 @@ import msgspec
 from models.failures import ErrorInfo, EventId, HeldKey, RetryEntry, RetryState, encode
 from trunkline.delivery.offsets import OffsetTracker
 from trunkline.delivery.producer_call import OutRecord
-from trunkline.errors import BrokerError
+from trunkline.errors import TrunklineError
 from trunkline.retries.attempt import Attempts
 from trunkline.retries.failures import DeadBatch, Failures
 from trunkline.retries.policy import RetryPolicy
@@ -125,7 +125,7 @@ class FailuresPartition:
         while not self._stopping:
             try:
                 store = await self._failures.store.open(self.partition)
-            except BrokerError as error:
+            except TrunklineError as error:
                 logger.warning("%s waits: %s", self._name, error)
                 pause_s = await self._pause(pause_s)
                 continue
@@ -140,7 +140,7 @@ class FailuresPartition:
                 self._store = None
                 await self._workers.end(0)
                 self._reset()
-                with contextlib.suppress(BrokerError, OSError):
+                with contextlib.suppress(TrunklineError, OSError):
                     await store.close()
 
     @property
@@ -392,7 +392,7 @@ class FailuresPartition:
     def _die(self, waiting: Waiting, entry: RetryEntry, attempts: Attempts) -> None:
         """Give an event to the dead letters agent, unless too many of them would go there."""
         guard = attempts.target.guard
-        if not guard.allows():
+        if self._tells_the_guard(entry) and not guard.allows():
             self._schedule.again(waiting, now_ms() + _FLOOD_MS, exhausted=True)
             return
         if attempts.target.policy.when_dead == "follow":
@@ -403,6 +403,12 @@ class FailuresPartition:
         if not self._dying:
             asyncio.get_running_loop().call_soon(self._send_dying)
         self._dying.append((waiting, entry))
+
+    @staticmethod
+    def _tells_the_guard(entry: RetryEntry) -> bool:
+        """Whether the guard hears of it here: who failed at once was told at the source."""
+        error = entry.state.last_error
+        return error is None or error.kind == "transient"
 
     def _send_dying(self) -> None:
         dying, self._dying = self._dying, []

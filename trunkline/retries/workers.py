@@ -66,7 +66,8 @@ class Workers:
         if self._timer is not None:
             self._timer.cancel()
         for future in self._idle:
-            future.set_result(None)
+            if not future.done():  # cancelled with its task
+                future.set_result(None)
         self._idle.clear()
         tasks = set(self._tasks)
         if not tasks:
@@ -117,7 +118,6 @@ class Workers:
         while not self._ending:
             waiting = self._take()
             if waiting is None:
-                self.wake()
                 await self._sleep_until_woken()
                 began = monotonic()
                 continue
@@ -130,6 +130,8 @@ class Workers:
     async def _sleep_until_woken(self) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._idle.append(future)
+        # Only now: what became due since this one looked must find somebody to wake.
+        self.wake()
         try:
             await future
         finally:

@@ -21,6 +21,7 @@ from trunkline.broker import EmbeddedBroker
 @click.option("--minutes", default=10.0, show_default=True, help="How long there are mishaps.")
 @click.option("--seed", default=7, show_default=True, help="Decides events, mishaps, outcomes.")
 @click.option("--patience", default=300.0, show_default=True, help="Seconds to come to rest.")
+@click.option("--nodes", default=1, show_default=True, help="Of the broker: 1 or 3.")
 @click.option("--no-mishaps", is_flag=True, help="Only failing handlers, nothing is killed.")
 @click.option("--freezes", is_flag=True, help="Also stop pods for longer than their session.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Kept; else a new one in /tmp.")
@@ -31,6 +32,7 @@ def main(
     minutes: float,
     seed: int,
     patience: float,
+    nodes: int,
     no_mishaps: bool,
     freezes: bool,
     folder: Path | None,
@@ -44,7 +46,7 @@ def main(
     folder.mkdir(parents=True, exist_ok=True)
     plan = Plan(events, keys, minutes * 60, seed, patience, mishaps=not no_mishaps, freezes=freezes)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the broker would run on
-    broker = EmbeddedBroker(folder / "broker", port=0)
+    broker = EmbeddedBroker(folder / "broker", port=0, nodes=nodes)
     click.echo(f"In {folder}")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells each outage many times
     broker.start()

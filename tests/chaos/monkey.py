@@ -38,6 +38,7 @@ class Monkey:
         self._random = Random(f"monkey|{seed}")
         self._weights = {**_WEIGHTS, **({FREEZE: 2} if freezes else {})}
         self._mishaps: set[asyncio.Task[None]] = set()
+        self._broker_is_down = False
         self.done: Counter[str] = Counter()
 
     async def run(self, over: asyncio.Event) -> None:
@@ -67,7 +68,10 @@ class Monkey:
             self._begin(kind, self._restart(pod, kind, frozen_s if kind == FREEZE else gone_s))
 
     def _hit_broker(self) -> None:
-        self._begin(BROKER, self._restart_broker(self._random.uniform(0, _GONE_S)))
+        node, gone_s = self._random.randrange(self._broker.nodes), self._random.uniform(0, _GONE_S)
+        if not self._broker_is_down:  # with two of three gone, nothing would go on
+            self._broker_is_down = True
+            self._begin(BROKER, self._restart_broker(node, gone_s))
 
     def _begin(self, kind: str, mishap: object) -> None:
         self.done[kind] += 1
@@ -97,7 +101,8 @@ class Monkey:
         finally:
             pod.busy = False
 
-    async def _restart_broker(self, seconds: float) -> None:
-        await asyncio.to_thread(self._broker.kill)
+    async def _restart_broker(self, node: int, seconds: float) -> None:
+        await asyncio.to_thread(self._broker.kill, node)
         await asyncio.sleep(seconds)
-        await asyncio.to_thread(self._broker.start)
+        await asyncio.to_thread(self._broker.restart_node, node)
+        self._broker_is_down = False

@@ -26,6 +26,7 @@ class Pod:
     """One pod.
 
     Attributes:
+        group: Plain name of its group.
         name: Of the pod and its journal.
         busy: Somebody is ending and starting it right now.
         deaths: How it ended without being told to: return code and the end of its log.
@@ -36,6 +37,7 @@ class Pod:
     def __init__(
         self, folder: Path, servers: str, namespace: str, group: Group, *, number: int, seed: int
     ) -> None:
+        self.group = group.name
         self.name = f"{group.name}-{number}"
         self.busy = False
         self.deaths: list[str] = []
@@ -98,6 +100,10 @@ class Pod:
     def thaw(self) -> None:
         """Let it go on."""
         self._signal(signal.SIGCONT)
+
+    def show_tasks(self) -> None:
+        """Let it write what all of its threads and tasks wait for into its log."""
+        self._signal(signal.SIGUSR1)
 
     def look(self) -> None:
         """Start it again when it ended without being told to, and note that it did."""

@@ -32,6 +32,7 @@ from trunkline.delivery.producer import RecordMetadata
 from trunkline.topics import apply
 
 _LOOK_S = 1.0
+_NO_PROGRESS_S = 20.0
 Say = Callable[[str], None]
 
 
@@ -141,6 +142,7 @@ class Run:
         """Wait until nothing is left to do; what is left when patience ends is a violation."""
         give_up_at = time.monotonic() + self._plan.patience_s
         backlogs: Mapping[str, Backlog] = {}
+        progress = Progress()
         async with Watch(self._servers, self._topology) as watch:
             while time.monotonic() < give_up_at:
                 for pod in self._pods:
@@ -152,6 +154,8 @@ class Run:
                     return
                 for group, backlog in backlogs.items():
                     self._say(f"{group}: {backlog}")
+                    if backlog and progress.ended(group, str(backlog)):
+                        self._show_tasks(group)
                 await asyncio.sleep(_LOOK_S)
         self._report.add(
             Violation(
@@ -162,6 +166,15 @@ class Run:
             for group, backlog in backlogs.items()
             if backlog
         )
+
+    def _show_tasks(self, group: str) -> None:
+        """Find out why a group does nothing any more."""
+        self._report.mishaps["made no progress"] = (
+            self._report.mishaps.get("made no progress", 0) + 1
+        )
+        for pod in self._pods:
+            if pod.group == group:
+                pod.show_tasks()
 
     async def _judge(self, publisher: Publisher) -> None:
         plain = self._topology.plain_name
@@ -191,6 +204,24 @@ class Run:
         result = await work
         self._report.seconds[name] = round(time.monotonic() - began, 1)
         return result
+
+
+class Progress:
+    """Notices when a group's backlog has not changed for long."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, tuple[str, float]] = {}
+
+    def ended(self, group: str, backlog: str) -> bool:
+        """Tell, once for each backlog, that it is the same as some time ago."""
+        now = time.monotonic()
+        last, since = self._since.get(group, ("", now))
+        if backlog != last:
+            self._since[group] = backlog, now
+        elif now - since > _NO_PROGRESS_S:
+            self._since[group] = backlog, float("inf")
+            return True
+        return False
 
 
 def _place(plain: Callable[[str], str], at: RecordMetadata) -> Place:

@@ -1,4 +1,4 @@
-"""A failures partition without Kafka: its records, its table in memory, and what its handler saw."""
+"""A failures partition without Kafka: its records, its table, and what its handler saw."""
 
 from __future__ import annotations
 

@@ -70,11 +70,11 @@ class JournalGroup:
         await publish(self.servers, records)
         return len(records)
 
-    def start(self, name: str = "pod-1", **env: object) -> Worker:
+    def start(self, name: str = "pod-1", *, app: str = APP, **env: object) -> Worker:
         """Start a pod."""
         journal = self.folder / f"{name}.journal"
         env = {"POD_JOURNAL": journal, "POD_GATE": self.gate, **env}
-        pod = Worker(self.folder, self.servers, self.namespace, app=APP, name=name, **env)
+        pod = Worker(self.folder, self.servers, self.namespace, app=app, name=name, **env)
         self.pods.append(pod)
         return pod.start()
 

@@ -44,6 +44,7 @@ class Engine:
         if record.kind == "now":
             if self.schedule.hurry(event):  # it is not durable: the next life has the old time
                 self.entries[event].exhausted = False
+                self.entries[event].due_ms = 0
         elif record.kind == "discard":
             gone = self.schedule.discard(event)
             if gone == []:
@@ -82,7 +83,8 @@ class Engine:
         if waiting is None:
             assert due_ms is None or due_ms > self.world.now_ms
             return False
-        assert waiting.due_ms <= self.world.now_ms, "taken before it was due"
+        due = self.entries[waiting.id].due_ms
+        assert due <= self.world.now_ms, "taken before it was due"
         assert waiting.due_ms == due_ms
         if waiting.discarded:
             self._discarded(self.schedule.finish(waiting))

@@ -25,9 +25,9 @@ RELEASED = HeldKey("release", "t", 0, b"k")
 class Handler:
     """Fails as often as it is told, and keeps what it was given."""
 
-    def __init__(self, fails=None, error=RuntimeError("again")):
+    def __init__(self, fails=None, error=None):
         self.fails = fails or {}
-        self.error = error
+        self.error = error or RuntimeError("again")
         self.seen = []
         self.ended = []
 
@@ -290,10 +290,16 @@ async def test_a_dependency_that_is_down_costs_no_attempt():
 async def test_nothing_is_buried_while_the_flood_guard_stops_it():
     """The events wait in the table, exhausted, and go when it lets them."""
     settings = Settings(flood_guard_min_events=1, flood_guard_share=0.5)
-    failing = Failing(Handler(), settings=settings)
+    failing = Failing(Handler(dict.fromkeys(range(5), ALWAYS)), settings=settings)
     for offset in range(5):
-        failing.failed(offset, b"%d" % offset, kind="permanent")
-    await eventually(lambda: failing.target.guard.tripped and failing.store.applied == 4)
+        failing.failed(offset, b"%d" % offset)
+    await eventually(
+        lambda: (
+            failing.target.guard.tripped
+            and len(failing.store.entries) == 5
+            and all(entry.state.exhausted for entry in failing.store.entries.values())
+        )
+    )
     assert not failing.dead
     assert len(failing.store.entries) == 5
     await failing.end()
@@ -342,7 +348,7 @@ async def test_a_handler_that_is_cut_off_is_tried_again_with_the_same_attempt():
 
 async def test_one_worker_alone_misses_no_due_time():
     """With a concurrency of 1 the one that goes to sleep must see what became due meanwhile."""
-    handler = Handler({offset: ALWAYS for offset in range(30)})
+    handler = Handler(dict.fromkeys(range(30), ALWAYS))
     failing = Failing(handler, RetryPolicy(backoff=parse_backoff("fixed:0.003")), concurrency=1)
     for offset in range(30):
         failing.failed(offset, None)
@@ -420,7 +426,8 @@ async def test_a_crash_after_any_commit_loses_and_doubles_nothing():
         failing = Failing(handler)
         _bring_all(failing)
         crashed = False
-        while failing.store.commits < number and (failing.store.entries or not failing.store.commits):
+        store = failing.store
+        while store.commits < number and (store.entries or not store.commits):
             await asyncio.sleep(0)
         if failing.store.entries:
             crashed = True

@@ -20,6 +20,7 @@ from trunkline.delivery.failure import OFFSET, Failure, failure_headers
 from trunkline.delivery.fenced import TransactionLostError
 from trunkline.delivery.handler import Context
 from trunkline.delivery.handover import Handed, Handover
+from trunkline.delivery.offsets import OffsetTracker
 from trunkline.delivery.producer_call import OutRecord
 from trunkline.errors import BrokerError, InvalidEventError
 
@@ -91,21 +92,23 @@ def _no_pauses(monkeypatch):
     monkeypatch.setattr(handover, "_FIRST_PAUSE_S", 0)
 
 
-def handed(offset, done, *, value=b"v", key=b"k", is_ours=lambda: True):
+async def _no_commit():
+    raise AssertionError("each partition has a commit")
+
+
+def handed(offset, done, *, value=b"v", key=b"k", tracker=None):
     """Return an event of a key as its source partition gives it."""
     context = Context("t", 0, offset, 1, key, value, (("theirs", b"1"),))
-    record = OutRecord(
-        "g.failures", value, key=key, headers=failure_headers(context, FAILURE, "g")
-    )
+    record = OutRecord("g.failures", value, key=key, headers=failure_headers(context, FAILURE, "g"))
     held = HeldRange(WIRE_VERSION, 0, offset, 1, 1, blocks=True)
     at = HeldKey("hold", "t", 0, key)
-    return Handed(record, at, held, lambda: done.append(offset), is_ours)
+    return Handed(record, at, held, lambda: done.append(offset), tracker or OffsetTracker(0))
 
 
 async def hand_over(transactions, *offsets, until=None, limit=2_000_000, **options):
     """Hand events over; return the offsets in the order in which they were done."""
     done = []
-    sender = Handover(transactions, Replica(transactions), HELD, limit)
+    sender = Handover(transactions, Replica(transactions), HELD, limit, _no_commit)
     for offset in offsets:
         sender.hand_over(handed(offset, done, **options))
     await sender.start()
@@ -162,7 +165,7 @@ async def test_an_unknown_outcome_is_asked_for_only_once_it_is_settled():
 
     transactions.open, replica.read_to_end = note_open, note_read
     done = []
-    sender = Handover(transactions, replica, HELD, 2_000_000)
+    sender = Handover(transactions, replica, HELD, 2_000_000, _no_commit)
     sender.hand_over(handed(0, done))
     await sender.start()
     async with asyncio.timeout(5):
@@ -176,8 +179,10 @@ async def test_an_event_of_a_partition_that_moved_away_is_not_handed_over():
     """Its new owner is given it; the others go, and its end is not told."""
     done = []
     transactions = Transactions()
-    sender = Handover(transactions, Replica(transactions), HELD, 2_000_000)
-    sender.hand_over(handed(0, done, is_ours=lambda: False))
+    sender = Handover(transactions, Replica(transactions), HELD, 2_000_000, _no_commit)
+    gone = OffsetTracker(0)
+    gone.close()
+    sender.hand_over(handed(0, done, tracker=gone))
     sender.hand_over(handed(1, done))
     await sender.start()
     async with asyncio.timeout(5):
@@ -223,7 +228,7 @@ async def test_an_event_that_is_too_large_goes_without_its_payload():
     """Origin, error and the size of what was left out; the others go as they are."""
     done = []
     transactions = Transactions()
-    sender = Handover(transactions, Replica(transactions), HELD, 3_000)
+    sender = Handover(transactions, Replica(transactions), HELD, 3_000, _no_commit)
     sender.hand_over(handed(0, done))
     sender.hand_over(handed(1, done, value=b"x" * 5_000))
     sender.hand_over(handed(2, done))
@@ -252,7 +257,7 @@ async def test_a_tombstone_behind_a_hold_wins():
     """Of each key only what was written last goes out."""
     done = []
     transactions = Transactions()
-    sender = Handover(transactions, Replica(transactions), HELD, 2_000_000)
+    sender = Handover(transactions, Replica(transactions), HELD, 2_000_000, _no_commit)
     sender.hand_over(handed(0, done))
     key = encode(HeldKey("hold", "t", 0, b"k"))
     sender.write([OutRecord(HELD, None, key=key)])
@@ -262,3 +267,30 @@ async def test_a_tombstone_behind_a_hold_wins():
             await asyncio.sleep(0)
     await sender.stop()
     assert [(r.topic, r.value) for r in transactions.committed[0][1:]] == [(HELD, None)]
+
+
+async def test_a_partition_has_a_commit_before_it_has_a_hold():
+    """Else its next owner could not tell the hold from one of a topic that was made anew."""
+    tracker = OffsetTracker(0)
+    tracker.committed = -1
+    transactions, order, done = Transactions(), [], []
+    transact = transactions.transact
+
+    async def commit():
+        order.append("commit")
+        if order.count("commit") == 2:
+            tracker.commit_done(0)
+
+    async def note(records):
+        order.append("hold")
+        await transact(records)
+
+    transactions.transact = note
+    sender = Handover(transactions, Replica(transactions), HELD, 2_000_000, commit)
+    sender.hand_over(handed(0, done, tracker=tracker))
+    await sender.start()
+    async with asyncio.timeout(5):
+        while not done:
+            await asyncio.sleep(0)
+    await sender.stop()
+    assert order == ["commit", "commit", "hold"]

@@ -118,6 +118,15 @@ def test_a_long_lane_does_not_get_in_front_of_what_is_due():
     assert scene.offsets(31) == [9, 2, 3]
 
 
+def test_a_follower_that_has_failed_already_waits_for_its_own_time_too():
+    """It was handed over behind a redriven event of its key, which held nobody back."""
+    scene = Scene()
+    scene.add(1, held=False)
+    scene.add(2, attempts=1, due_ms=50)
+    assert scene.offsets(49) == [1]
+    assert scene.offsets(50) == [2]
+
+
 def test_a_second_copy_of_a_waiting_event_changes_nothing():
     """The same event, handed over once more, neither waits twice nor delays the release."""
     scene = Scene()

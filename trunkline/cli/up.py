@@ -23,7 +23,14 @@ from trunkline.up.processes import new_manager
 @click.command()
 @click.option("--first-port", default=6066, show_default=True, help="Web port of the first pod.")
 @click.option("--rate", default=20.0, show_default=True, help="Demo events a second; 0 for none.")
-def up(first_port: int, rate: float) -> None:
+@click.option(
+    "--bad-share",
+    default=0.005,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Bad demo events for each good one, which become dead letters; 0 for none.",
+)
+def up(first_port: int, rate: float, bad_share: float) -> None:
     """Run Kafka, the topics, every service of the Procfile and demo traffic; Ctrl-C ends it all."""
     settings = load_settings()
     # Before honcho listens, SIGTERM is to end things as Ctrl-C does.
@@ -34,7 +41,7 @@ def up(first_port: int, rate: float) -> None:
         if broker is not None:
             began_broker = broker.start(say=click.echo)
         servers = broker.bootstrap_servers if broker else settings.kafka_bootstrap_servers
-        code = _run(settings, servers, first_port, rate)
+        code = _run(settings, servers, first_port, (rate, bad_share))
     except KeyboardInterrupt:
         code = 130
     finally:
@@ -48,22 +55,23 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _run(settings: Settings, servers: str, first_port: int, rate: float) -> int:
+def _run(settings: Settings, servers: str, first_port: int, demo: tuple[float, float]) -> int:
     topology = Topology(settings.namespace)
     asyncio.run(apply(servers.split(","), topology))
     pods = pods_of(Path("Procfile"), topology, servers, settings.data_dir.absolute(), first_port)
     manager = new_manager()
     for pod in pods:
         manager.add_process(pod.name, pod.command, env=dict(pod.environment))
-    if rate:
-        manager.add_process("demo", _demo_command(pods, rate), env=dict(pods[0].environment))
+    if demo[0]:
+        manager.add_process("demo", _demo_command(pods, *demo), env=dict(pods[0].environment))
     Greeting(pods, servers).start()
     manager.loop()
     return int(manager.returncode or 0)
 
 
-def _demo_command(pods: list[Pod], rate: float) -> str:
+def _demo_command(pods: list[Pod], rate: float, bad_share: float) -> str:
     topology = Topology()
     urls = {pod.service: pod.url for pod in pods if topology.service(pod.service).publishes}
     publishers = " ".join(f"--publisher {name}={url}" for name, url in urls.items())
-    return f"{sys.executable} -m trunkline demo --rate {rate} {publishers}"
+    options = f"--rate {rate} --bad-share {bad_share}"
+    return f"{sys.executable} -m trunkline demo {options} {publishers}"

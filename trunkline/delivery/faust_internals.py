@@ -344,7 +344,8 @@ class Consumer(driver.Consumer):
         if not committed:
             # Faust notes the offsets as committed all the same; a new assignment would begin there.
             for tp in offsets:
-                self._committed_offset[tp] = max(trackers[tp].committed, 0) or None
+                before = trackers[tp].committed
+                self._committed_offset[tp] = before if before >= 0 else None
         else:
             for tp, offset in offsets.items():
                 trackers[tp].commit_done(offset)
@@ -398,6 +399,10 @@ class Consumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Start from the committed offsets, and say so when retention deleted unhandled events."""
         await super().perform_seek()
+        for tp, offset in self._read_offset.items():
+            # Faust takes a commit of 0 for none; to us it says that what is held is of this topic.
+            if offset == 0 and tp.topic in self.app.batched_topics:
+                self._committed_offset[ensure_TP(tp)] = 0
         committed = {
             tp: offset
             for tp, offset in self._committed_offset.items()

@@ -77,6 +77,8 @@ class FailuresPartition:
         #: Entries whose newest state is not in the store yet.
         self._ahead: dict[EventId, RetryEntry] = {}
         self._dying.clear()
+        #: Events that failed and will be tried again, once their count is durable.
+        self._counted: list[Waiting] = []
         self._workers = Workers(self._failures.concurrency, self._take, self._try, self._next_in_s)
 
     # -- told by the dispatcher
@@ -209,11 +211,16 @@ class FailuresPartition:
     async def _commit(self) -> None:
         assert self._store is not None
         changes, self._changes = self._changes, Changes()
+        counted, self._counted = self._counted, []
         ahead = dict(self._ahead)
         await self._store.commit(changes)
         for event, entry in ahead.items():
             if self._ahead.get(event) is entry:
                 del self._ahead[event]
+        for waiting in counted:
+            self._schedule.again(waiting, waiting.due_ms)
+        if counted:
+            self._workers.wake()
         if changes.applied is not None:
             while self._records and self._records[0].offset <= changes.applied:
                 self.tracker.finish(self._records.popleft().offset)
@@ -366,8 +373,13 @@ class FailuresPartition:
         due_ms = 0 if gives_up else self.due_ms(policy, count, failure.at_ms)
         self._failures.log_failure(waiting.id, count, failure, gives_up=gives_up)
         self._note(entry, RetryState(count, due_ms, first, info, gives_up))
-        self._schedule.again(waiting, due_ms, attempts=count, exhausted=gives_up)
-        self._wake()
+        waiting.attempts, waiting.due_ms = count, due_ms
+        if gives_up:
+            self._schedule.again(waiting, due_ms, exhausted=True)
+            self._wake()
+        else:
+            self._counted.append(waiting)
+            self._dirty.set()
 
     def _note(self, entry: RetryEntry, state: RetryState) -> None:
         self._ahead[entry.id] = msgspec.structs.replace(entry, state=state)

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -16,6 +16,8 @@ from trunkline.publishing.samples import sample_events
 from trunkline.topology import Topology
 
 logger = logging.getLogger(__name__)
+
+PublishBad = Callable[[], Awaitable[None]]
 
 #: What each service publishes in one turn of the demo.
 _TURN = (
@@ -30,13 +32,19 @@ _USERS = 50
 _RETRY_S = 1.0
 
 
-async def run_demo(urls: Mapping[str, str], rate_per_s: float, topology: Topology) -> None:
+async def run_demo(
+    urls: Mapping[str, str],
+    rate_per_s: float,
+    topology: Topology,
+    publish_bad: PublishBad | None = None,
+) -> None:
     """Publish sample events for ever, ``rate_per_s`` in all, through the given publishers.
 
     Args:
         urls: Base URL of a pod of each publishing service.
         rate_per_s: Events a second, spread over all publishers.
         topology: The topics.
+        publish_bad: Called beside each event; publishes a bad one now and then.
 
     """
     samples = {topic: _endless(topology, topic) for _, topic in _TURN}
@@ -45,6 +53,8 @@ async def run_demo(urls: Mapping[str, str], rate_per_s: float, topology: Topolog
         for service, topic in itertools.cycle(_TURN):
             if service in urls:
                 await _post(session, f"{urls[service]}/events/{topic}", next(samples[topic]))
+                if publish_bad is not None:
+                    await publish_bad()
                 await asyncio.sleep(pause_s)
 
 

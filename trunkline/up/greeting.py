@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 
+from trunkline.topology import DLQ_SERVICE
 from trunkline.up.plan import Pod
 
 _POLL_S = 0.25
@@ -37,6 +38,7 @@ class Greeting(threading.Thread):
     def _text(self) -> str:
         publisher = next(pod for pod in self._pods if pod.service == "auth-service")
         notifier = next(pod for pod in self._pods if pod.service == "notification-service")
+        index = next(pod for pod in self._pods if pod.service == DLQ_SERVICE)
         took_s = time.monotonic() - self._began
         lines = [
             "",
@@ -49,6 +51,10 @@ class Greeting(threading.Thread):
             f"  curl {_JSON} -d '{_EXAMPLE}' {publisher.url}/events/auth.registered",
             "See a user's notifications arrive:",
             f"  curl -N {notifier.url}/notifications/10001",
+            "See what failed: dead letters by cause, and what waits for another attempt:",
+            f"  curl {index.url}/dead-letters",
+            "  .venv/bin/trunkline dlq ls",
+            "  .venv/bin/trunkline retries ls",
             "",
             "",
         ]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 #: Pods hold the write lock for milliseconds at a time.
 _TIMEOUT_S = 10.0
+#: Name of the trigger by which the database refuses rows.
+_REFUSAL = "trunkline_verify_refusal"
 
 
 class ServiceDatabase:
@@ -26,6 +28,10 @@ class ServiceDatabase:
         rows, users = self._count("SELECT COUNT(*), COUNT(DISTINCT user_id) FROM registered_users")
         return {"rows": rows, "users": users}
 
+    def rows_of(self, user_id: str) -> int:
+        """Return the rows that db-server stored of one user."""
+        return self._count("SELECT COUNT(*) FROM registered_users WHERE user_id = ?", user_id)[0]
+
     def events(self, topic: str) -> int:
         """Return how many events of a topic (its real name) the engine has added up."""
         return self._count("SELECT COUNT(*) FROM applied_events WHERE topic = ?", topic)[0]
@@ -39,6 +45,20 @@ class ServiceDatabase:
                 yield
             finally:
                 connection.execute("ROLLBACK")
+
+    @contextmanager
+    def refusing(self, table: str, user_id: str | None = None) -> Iterator[None]:
+        """Refuse a user's new rows in a table, or everybody's, as a broken migration would."""
+        whose = "1" if user_id is None else f"NEW.user_id = '{user_id}'"
+        with closing(self._connect()) as connection:
+            connection.execute(
+                f"CREATE TRIGGER {_REFUSAL} BEFORE INSERT ON {table} WHEN {whose} "
+                "BEGIN SELECT RAISE(ABORT, 'refused for a while'); END"
+            )
+            try:
+                yield
+            finally:
+                connection.execute(f"DROP TRIGGER {_REFUSAL}")
 
     def _count(self, query: str, *values: str) -> tuple[int, ...]:
         if not self._path.exists():

@@ -156,6 +156,10 @@ class Stage:
         """
         name = self.topology.topic(topic).name
         records = [OutRecord(name, msgspec.json.encode(event), event.key) for event in events]
+        return await self.send(records)
+
+    async def send(self, records: Sequence[OutRecord]) -> list[RecordMetadata]:
+        """Publish records as they are, bad ones too; as :meth:`publish` else."""
         return await self._producer.send_many(records)
 
     @asynccontextmanager

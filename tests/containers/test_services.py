@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from testcontainers.core.network import Network
 
-from tests.containers.service import ServiceContainer
+from tests.containers.kafka import ApacheKafka
+from tests.containers.service import ServiceContainer, run_once
 from tests.support import eventually
 
 pytestmark = pytest.mark.containers
@@ -59,6 +63,33 @@ async def test_pods_of_the_image_share_and_store_what_another_container_publishe
     assert sum(map(handled, pods)) == USERS
     assert all(handled(pod) for pod in pods)
     assert sum(map(rows, pods)) == USERS
+
+
+async def test_a_bad_event_is_a_dead_letter_that_a_redrive_gives_back_to_its_group(
+    service: Callable[..., ServiceContainer], network: Network, kafka_container: ApacheKafka
+) -> None:
+    """The image's command line redrives it, and its group fails it once more."""
+    pod = service("db-server", TRUNKLINE_POD="db-server-failing")
+    await ready(pod)
+    async with AIOKafkaProducer(bootstrap_servers=kafka_container.bootstrap_servers) as bad:
+        await bad.send_and_wait(TOPIC, b'{"userId": 1}', key=b"1")
+
+    def dead() -> int:
+        return pod.get("/stats")["topics"].get(TOPIC, {}).get("dead", 0)
+
+    def trunkline(*arguments: str) -> Any:
+        command = ["trunkline", *arguments, "--json"]
+        return json.loads(run_once(network, command, KAFKA_BOOTSTRAP_SERVERS=ApacheKafka.inside))
+
+    await eventually(lambda: dead() == 1, timeout_s=60, what="the dead letter")
+    (cause,) = trunkline("dlq", "ls")
+    assert (cause["group"], cause["count"]) == ("db-server-group", 1)
+
+    assert trunkline("dlq", "redrive", "--yes")["redriven"] == 1
+
+    await eventually(lambda: dead() == 2, timeout_s=60, what="the redriven event's dead letter")
+    (letter,) = trunkline("dlq", "ls", "--letters")
+    assert letter["redrives"] == 1
 
 
 def partitions(pod: ServiceContainer) -> Any:

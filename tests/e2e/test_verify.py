@@ -65,6 +65,22 @@ def test_counts_patterns_with_real_workers(kafka, tmp_path):
     assert "[2/2]" in done.stderr
 
 
+def test_counts_what_became_of_failed_events(kafka, tmp_path):
+    """Retries, dead letters and a redrive, with the same commands that an operator has."""
+    names = ["failed-event-retried", "bad-event-dead-letter", "dead-letter-redriven"]
+    done = subprocess.run(
+        command("--json", *(part for name in names for part in ("--pattern", name))),
+        env=environment(KAFKA_BOOTSTRAP_SERVERS=kafka),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [p["name"] for p in json.loads(done.stdout)["patterns"]] == names
+
+
 class LyingStage(Stage):
     """Counts one row less than there is."""
 

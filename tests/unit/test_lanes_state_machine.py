@@ -38,7 +38,7 @@ fates = st.builds(
     st.sampled_from(["handled", "handled", "handled", "permanent", "invalid"]),
     st.integers(0, 4),
 )
-events = st.lists(st.tuples(keys, st.integers(0, 2), fates), min_size=1, max_size=6)
+events = st.lists(st.tuples(keys, st.integers(0, 2), fates), min_size=1, max_size=3)
 counts = st.integers(0, 4)
 delays = st.integers(0, LONGEST_DELAY_MS)
 choices = st.integers(0, 5)
@@ -84,10 +84,11 @@ class LanesMachine(RuleBasedStateMachine):
         choice=choices,
         twice=seldom,
         hand_over=counts,
-        commit=st.booleans(),
+        commit=seldom,
         clean_up=st.booleans(),
+        crash=seldom,
     )
-    def consume(self, *, read, deliver, handle, choice, twice, hand_over, commit, clean_up):
+    def consume(self, *, read, deliver, handle, choice, twice, hand_over, commit, clean_up, crash):
         """Read releases, fetch, take events through the chain, hand failed ones over, commit."""
         source = self.source
         source.read_held_keys(read)
@@ -100,17 +101,14 @@ class LanesMachine(RuleBasedStateMachine):
             source.commit()
         if clean_up:
             source.clean_up()
+        if crash:  # the successor knows what is durable
+            self.source = Source(self.world)
 
     @precondition(lambda self: self.source.holds.blocked)
     @rule()
     def ask(self):
         """Ask whether the keys that wait still have to."""
         self.source.ask()
-
-    @rule()
-    def restart_source(self):
-        """Kill the worker; its successor knows what is durable."""
-        self.source = Source(self.world)
 
     # The retry engine
 
@@ -121,8 +119,9 @@ class LanesMachine(RuleBasedStateMachine):
         take=counts,
         finish=st.lists(choices, max_size=4),
         commit=st.booleans(),
+        crash=seldom,
     )
-    def retry(self, *, apply, delay_ms, later_ms, take, finish, commit):
+    def retry(self, *, apply, delay_ms, later_ms, take, finish, commit, crash):
         """Read the failures partition, begin with what is due, let attempts end, commit."""
         engine = self.engine
         engine.apply(apply, delay_ms)
@@ -134,11 +133,8 @@ class LanesMachine(RuleBasedStateMachine):
                 engine.finish(running[choice % len(running)], self.waiting(), delay_ms)
         if commit:
             engine.commit()
-
-    @rule()
-    def restart_engine(self):
-        """Kill the engine; its successor knows what is durable."""
-        self.engine = Engine(self.world)
+        if crash:
+            self.engine = Engine(self.world)
 
     # The operator
 

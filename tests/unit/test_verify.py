@@ -140,7 +140,7 @@ async def test_a_mistake_of_ours_is_not_taken_for_a_difference():
 def test_names_are_unique_and_in_kebab_case():
     """A pattern is chosen by its name."""
     names = [pattern.name for pattern in PATTERNS]
-    assert len(set(names)) == len(names) == 11
+    assert len(set(names)) == len(names) == 16
     assert all(name.replace("-", "").isalnum() and name == name.lower() for name in names)
 
 

@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 #: More container objects than one fetch makes.
 _COLLECT_AFTER = 100_000
+#: How often the flood guards are told the time.
+_LOOK_S = 1.0
 
 
 class DeliveryBoot(BootStrategy):
@@ -208,6 +210,11 @@ class DeliveryApp(faust.App):
             topic = BatchTopic(self, topics=[name])
             self.agent(topic, name=f"trunkline.{name}")(self._dispatching())
         self.agent(dead, name="trunkline.dead_letters")(_forwarding(failing.forward))
+        self.timer(_LOOK_S)(self._look_at_guards)
+
+    async def _look_at_guards(self) -> None:
+        for target in self.targets.values():
+            target.guard.look()
 
     async def _commit(self) -> None:
         await self.consumer.commit()

@@ -116,8 +116,13 @@ class Breaker:
             if task is not None:
                 self._end_probe(task)
 
-    def takes(self, error: BaseException) -> bool:
+    def takes(self, error: BaseException, *, is_retry: bool = False) -> bool:
         """Judge a handler's failure; call it in the task of the handler, once for each failure.
+
+        Args:
+            error: What the handler raised.
+            is_retry: The event has failed before: that it fails again tells nothing of the others,
+                so it does not count for the share.
 
         Returns:
             True when the failure is the dependency's: the event did not fail, and is to be handled
@@ -134,7 +139,7 @@ class Breaker:
             pass  # it began before the breaker opened
         elif is_down:
             self._open("dependency", error)
-        else:
+        elif not is_retry:
             self._count(error)
         return is_down
 

@@ -65,6 +65,14 @@ class FloodGuard:
         self._since_ms: int | None = None
         self._share = 0.0
 
+    def look(self) -> None:
+        """Note how many events have succeeded; called once a second.
+
+        Dead letters come when their retries are over: what succeeded meanwhile is to count.
+        """
+        if self._limits.share and not self.tripped:
+            self._window.add(0)
+
     def allows(self, n: int = 1) -> bool:
         """Tell whether ``n`` events may become dead letters now; if so they count as such."""
         if self.tripped:

@@ -176,12 +176,7 @@ class Handover:
         try:
             await self._open()
             await self._commit_first(batch)
-            await self._transactions.transact(self._records(batch))
-        except TransactionLostError as lost:
-            self._is_open = False
-            if lost.unknown and await self._took_place(batch):
-                return None
-            return _Problem(str(lost), lost.refused)
+            return await self._write(batch)
         except (BrokerError, PublishError) as error:
             self._is_open = False
             return _Problem(str(error))
@@ -190,6 +185,15 @@ class Handover:
             self._is_open = False
             logger.exception("The hand-over failed in a way that nobody thought of")
             return _Problem(repr(error))
+
+    async def _write(self, batch: list[Handed | OutRecord]) -> _Problem | None:
+        try:
+            await self._transactions.transact(self._records(batch))
+        except TransactionLostError as lost:
+            self._is_open = False
+            if lost.unknown and await self._took_place(batch):
+                return None
+            return _Problem(str(lost), lost.refused)
         return None
 
     async def _commit_first(self, batch: Iterable[Handed | OutRecord]) -> None:
@@ -241,8 +245,16 @@ class Handover:
         opened = self._retrying(self._open)
         await opened  # only now is it certain that it will not be committed later
         await self._replica.read_to_end()
-        newest = {item.key: item.held for item in handed}
-        return all(self._replica.get(key) == held for key, held in newest.items())
+        newest: dict[bytes, bytes | None] = {}
+        for item in batch:
+            if isinstance(item, Handed):
+                newest[encode(item.key)] = encode(item.held)
+            elif item.topic == self._held_keys_topic and item.key is not None:
+                newest[item.key] = item.value
+        found = {encode(item.key): self._replica.get(item.key) for item in handed}
+        return all(
+            (None if held is None else encode(held)) == newest[key] for key, held in found.items()
+        )
 
     async def _retrying(self, work: Callable[[], Awaitable[None]]) -> None:
         pause_s = _FIRST_PAUSE_S

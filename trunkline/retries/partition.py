@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
+#: Even when handlers took all the time there was: what came of them is to be committed.
+_LAST_COMMIT_S = 1.0
 #: How long an event waits whose topic this worker has no handler for.
 _NO_HANDLER_MS = 30_000
 #: How long an event waits whose handler's dependency is away, before the breaker is asked again.
@@ -79,6 +81,8 @@ class FailuresPartition:
         self._dying.clear()
         #: Events that failed and will be tried again, once their count is durable.
         self._counted: list[Waiting] = []
+        #: What showed outside of a commit that the table cannot be read any more.
+        self._lost: StoreLostError | None = None
         self._workers = Workers(self._failures.concurrency, self._take, self._try, self._next_in_s)
 
     # -- told by the dispatcher
@@ -111,13 +115,15 @@ class FailuresPartition:
             Whether all of that happened in time.
 
         """
+        deadline = time.monotonic() + timeout_s
         self._stopping = True
         await self._workers.end(timeout_s)
         self._dirty.set()
-        done, _ = await asyncio.wait({self._task}, timeout=timeout_s)
+        left_s = max(_LAST_COMMIT_S, deadline - time.monotonic())
+        done, _ = await asyncio.wait({self._task}, timeout=left_s)
         if not done:
             self._task.cancel()
-            await asyncio.wait({self._task}, timeout=timeout_s)
+            await asyncio.wait({self._task}, timeout=_LAST_COMMIT_S)
         return bool(done)
 
     # -- from taking over to giving up
@@ -138,6 +144,10 @@ class FailuresPartition:
             except StoreLostError as lost:
                 logger.warning("%s is recovered anew: %s", self._name, lost)
                 await self._pause(_FIRST_PAUSE_S)
+            except Exception:
+                # What waits must not wait for ever because of a mistake of ours.
+                logger.exception("%s failed, and is recovered anew", self._name)
+                pause_s = await self._pause(pause_s)
             finally:
                 self._store = None
                 await self._workers.end(0)
@@ -203,6 +213,8 @@ class FailuresPartition:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
+            if self._lost is not None:
+                raise self._lost
             while self._changes:
                 await self._commit()
             if self._stopping:
@@ -233,6 +245,9 @@ class FailuresPartition:
                 continue
             try:
                 self._failures.on_record(self, record)
+            except StoreLostError as lost:
+                self._lose(lost)
+                return
             except (ValueError, msgspec.MsgspecError) as error:
                 self._failures.unreadable += 1
                 logger.error(  # noqa: TRY400  # a stranger's record has no traceback of interest
@@ -308,7 +323,17 @@ class FailuresPartition:
         self._dirty.set()
         self._workers.wake()
 
+    def _lose(self, lost: StoreLostError) -> None:
+        self._lost = lost
+        self._dirty.set()
+
     async def _try(self, waiting: Waiting) -> None:
+        try:
+            await self._try_it(waiting)
+        except StoreLostError as lost:
+            self._lose(lost)
+
+    async def _try_it(self, waiting: Waiting) -> None:
         attempts = self._failures.attempts.get(waiting.id.topic)
         if attempts is None:
             self._failures.say_no_handler(waiting.id)
@@ -330,7 +355,7 @@ class FailuresPartition:
         schedule = self._schedule
         async with breaker.admission():
             error = await attempts.attempt(entry)
-            is_down = error is not None and breaker.takes(error)
+            is_down = error is not None and breaker.takes(error, is_retry=waiting.attempts > 0)
             if error is None:
                 breaker.succeeded()
         if schedule is not self._schedule:

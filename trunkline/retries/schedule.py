@@ -71,12 +71,34 @@ class Waiting:
 
 
 class _Lane:
-    __slots__ = ("held", "last", "queue")
+    """A key's events: the head, and the others only once there are some (a deque is 760 bytes)."""
 
-    def __init__(self) -> None:
-        self.queue: deque[Waiting] = deque()
+    __slots__ = ("head", "held", "last", "parked")
+
+    def __init__(self, head: Waiting) -> None:
+        self.head = head
+        self.parked: deque[Waiting] | None = None
         self.held = 0
         self.last = -1
+
+    def __len__(self) -> int:
+        return 1 + len(self.parked or ())
+
+    def append(self, waiting: Waiting) -> None:
+        if self.parked is None:
+            self.parked = deque()
+        self.parked.append(waiting)
+
+    def remove(self, waiting: Waiting) -> bool:
+        """Take an event out; whether any is left."""
+        if waiting is not self.head:
+            assert self.parked is not None
+            self.parked.remove(waiting)
+            return True
+        if not self.parked:
+            return False
+        self.head = self.parked.popleft()
+        return True
 
 
 class Schedule:
@@ -103,7 +125,7 @@ class Schedule:
     @property
     def parked(self) -> int:
         """How many of them stand behind another one of their key."""
-        return sum(len(lane.queue) - 1 for lane in self._lanes.values())
+        return sum(len(lane) - 1 for lane in self._lanes.values())
 
     @property
     def lanes(self) -> int:
@@ -129,13 +151,16 @@ class Schedule:
         if waiting.lane is None:
             self._push(waiting)
             return True
-        lane = self._lanes.setdefault(waiting.lane, _Lane())
-        lane.queue.append(waiting)
+        lane = self._lanes.get(waiting.lane)
+        if lane is None:
+            lane = self._lanes[waiting.lane] = _Lane(waiting)
+        else:
+            lane.append(waiting)
         if waiting.held:
             lane.held += 1
             # Not the highest: a topic that was made anew counts from 0 again.
             lane.last = waiting.id.offset
-        if lane.queue[0] is waiting:
+        if lane.head is waiting:
             self._push(waiting)
         return True
 
@@ -178,32 +203,29 @@ class Schedule:
         if waiting.lane is None:
             return gone
         lane = self._lanes[waiting.lane]
-        if lane.queue[0] is waiting:
-            lane.queue.popleft()
-        else:
-            lane.queue.remove(waiting)
+        was_head = lane.head is waiting
+        is_left = lane.remove(waiting)
         self._leave(lane, waiting)
-        while lane.queue and lane.queue[0].discarded:
-            ghost = lane.queue.popleft()
+        while is_left and lane.head.discarded and not lane.head.running:
+            ghost = lane.head
             del self._waiting[ghost.id]
+            is_left = lane.remove(ghost)
             self._leave(lane, ghost)
             gone.append(ghost)
-        if lane.queue:
-            head = lane.queue[0]
-            if not head.running:
-                # It is due from now on: a long lane must not get in front of what is due already.
-                head.due_ms = max(head.due_ms, self._now_ms)
-                self._push(head)
-        else:
+        if not is_left:
             del self._lanes[waiting.lane]
+        elif was_head or len(gone) > 1:
+            head = lane.head
+            # It is due from now on: a long lane must not get in front of what is due already.
+            head.due_ms = max(head.due_ms, self._now_ms)
+            self._push(head)
         return gone
 
     def behind(self, waiting: Waiting) -> list[Waiting]:
         """Return what is parked behind an event, in order."""
         if waiting.lane is None:
             return []
-        queue = self._lanes[waiting.lane].queue
-        return [other for other in queue if other is not waiting]
+        return list(self._lanes[waiting.lane].parked or ())
 
     def hurry(self, event: EventId) -> bool:
         """Make an event due at once, with one attempt more if it had none left.
@@ -244,7 +266,7 @@ class Schedule:
         return found is not None and found.held > 0
 
     def _is_head(self, waiting: Waiting) -> bool:
-        return waiting.lane is None or self._lanes[waiting.lane].queue[0] is waiting
+        return waiting.lane is None or self._lanes[waiting.lane].head is waiting
 
     def _leave(self, lane: _Lane, waiting: Waiting) -> None:
         if not waiting.held:

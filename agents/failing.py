@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tables.retries import retries_table
-
 from agents.dead_letters import forward_dead_letters
 from agents.failures import apply_failure
+from tables.retries import retries_table
 from trunkline.delivery.app import DeliveryApp
 from trunkline.delivery.failing import FailingEvents
 from trunkline.retries.policy import RetryPolicy, policy_for

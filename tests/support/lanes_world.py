@@ -129,7 +129,9 @@ class World:
     clock: int = 0
     begins_ms: int = 0  # timestamps of the topic as it is now begin here
     last_ms: int = 0
-    longest: int = 0  # how long the topic was before it was made anew
+    # How long the topic was before it was made anew. From then on order is not checked: a release
+    # names an offset, and that may be an old event's, or a new one's of the same key.
+    longest: int = 0
     handled: defaultdict[EventId, list[int]] = field(default_factory=lambda: defaultdict(list))
     discarded: Counter[EventId] = field(default_factory=Counter)
     commanded: set[EventId] = field(default_factory=set)
@@ -147,6 +149,11 @@ class World:
         self.committed = 0
         self.begins_ms = self.last_ms + 1
 
+    @property
+    def keeps_order(self) -> bool:
+        """Whether a key's events are handled in the order of their offsets."""
+        return self.rules.ordered and not self.longest
+
     def grow(self) -> None:
         """Let a topic that was made anew become as long as it was, so that all holds settle."""
         while len(self.log) < self.longest:
@@ -156,7 +163,7 @@ class World:
         """Note a successful handling; nothing of the key that is older may wait then."""
         self.clock += 1
         self.handled[event.id].append(self.clock)
-        if not self.rules.ordered or event.key is None or self.was_redriven(event.id):
+        if not self.keeps_order or event.key is None or self.was_redriven(event.id):
             return
         earlier = [
             other
@@ -198,7 +205,7 @@ class World:
             elif event.fate.then != "invalid":
                 self._check_redriven_end(event)
         self._check_attempts()
-        if self.rules.ordered:
+        if self.keeps_order:
             self._check_order()
 
     def _check_end(self, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""A retries table in memory that survives its owner: transactions, fencing, and faults on demand."""
+"""A retries table in memory that survives its owner: transactions, fencing, faults on demand."""
 
 from __future__ import annotations
 

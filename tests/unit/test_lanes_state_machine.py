@@ -28,7 +28,7 @@ from tests.support.lanes_engine import Engine
 from tests.support.lanes_source import Source
 from tests.support.lanes_world import NOBODY, FailureRecord, Fate, Rules, World
 
-EXAMPLES = int(os.environ.get("LANES_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("LANES_EXAMPLES", "300"))
 LONGEST_DELAY_MS = 3
 
 keys = st.sampled_from([b"a", b"a", b"a", b"b", None])

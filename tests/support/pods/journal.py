@@ -5,7 +5,7 @@
 It reads ``auth.registered``. What stands before the ``@`` of an event's email tells the handler:
 ``ok``, ``sleep-1.5`` (seconds), ``gate`` (wait until the file POD_GATE is there), ``deaf`` (the
 same, and ignore cancellation), ``block-1.5`` (stop the whole loop), ``fail`` (at every attempt),
-``fail-2`` (at the first two), ``down`` (its dependency is, until the gate is open) or ``permanent``.
+``fail-2`` (at the first two), ``down`` (its dependency is, until the gate is open), ``permanent``.
 Each line of the journal is ``<what> <monotonic seconds> <partition> <offset> <attempt> <key>``,
 where *what* is ``start``, ``end``, ``failed`` or ``cancelled``; a line that is written survives
 ``kill -9``.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from tests.chaos.evidence import Evidence
+from tests.chaos.evidence import Evidence, Record
 from tests.chaos.groups import Group
 from tests.chaos.journals import START, Line
 from tests.chaos.violations import Violation
@@ -31,13 +31,23 @@ def order_violations(evidence: Evidence, group: Group) -> Iterator[Violation]:
     lanes: defaultdict[Lane, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
         event = evidence.events.get(attempt.start.place)
-        if event is not None and event.key is not None:
+        if (
+            event is not None
+            and event.key is not None
+            and not _dies_at_once(evidence, group, event)
+        ):
             place = event.place
             lanes[place.topic, place.partition, event.key].append(attempt)
     for lane, of_lane in lanes.items():
         yield from _out_of_order(evidence, group, lane, of_lane)
         if not group.batch:
             yield from _at_once(evidence, group, lane, of_lane)
+
+
+def _dies_at_once(evidence: Evidence, group: Group, event: Record) -> bool:
+    """Tell whether an event fails for good at its first attempt: it holds nobody, in no order."""
+    fate = evidence.fate_of(group, event)
+    return not fate.handled and fate.attempts <= 1
 
 
 def attempts_of(lines: Sequence[Line]) -> list[Attempt]:

@@ -222,6 +222,10 @@ class Consumer(driver.Consumer):
         except ConsumerStoppedError:
             if not self.app.should_stop:
                 raise
+        except asyncio.CancelledError:
+            # Faust takes this for a crash of the worker when a rebalance is under way as well.
+            if not self.app.should_stop:
+                raise
 
     async def _fetch_once(self) -> None:
         active = self._get_active_partitions()

@@ -166,7 +166,7 @@ async def test_lists_what_is_committed_with_its_newest_state(retries, tables):
     assert due[6] == "CardRefused: no \\x1b[2J\\x1b]0;gotcha\\x07money"
     assert cells[tables.id(2)][2:] == ["7", "0", "parked", "-", "-"]
     assert cells[tables.id(3)][2:4] == ["0xff00", "2"]
-    assert re.fullmatch(r"59 m \d+ s|1 h", cells[tables.id(3)][4])
+    assert re.fullmatch(r"\d+ m \d+ s|1 h", cells[tables.id(3)][4])
     assert cells[tables.id(4)][4] == "to dead letters"
     assert lines[-1] == (
         "5 events: 1 due now, 2 later, 1 parked behind their key, 1 on the way to dead letters."

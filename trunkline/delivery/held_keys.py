@@ -83,7 +83,11 @@ class HeldKeys(Service):
         return key in self._releases[topic, partition]
 
     async def read_to_end(self) -> None:
-        """Return when all that is committed on the topic as of now has been read."""
+        """Return when all that is committed on the topic as of now has been read.
+
+        A transaction that a killed pod left open hides what others committed behind it, so its end
+        is waited for: until a pod of the same name is back, or Kafka rolls it back (10 to 20 s).
+        """
         while True:
             try:
                 ends = await self._tail.ends()

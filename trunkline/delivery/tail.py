@@ -16,7 +16,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from trunkline.delivery.tail_client import end_client, start_client
+from trunkline.delivery.tail_client import end_client, high_watermarks, start_client
 from trunkline.errors import BrokerError
 from trunkline.topics.connecting import quiet_aiokafka
 
@@ -117,10 +117,8 @@ class TopicTail:
         consumer = self._consumer
         if consumer is None:
             raise BrokerError(f"{self.topic} is not being read at the moment")
-        places = [TopicPartition(self.topic, p) for p in self._partitions(consumer)]
         async with asyncio.timeout(_ASK_TIMEOUT_S):
-            found = await consumer.end_offsets(places)
-        return {place.partition: offset for place, offset in found.items()}
+            return await high_watermarks(consumer, self.topic, self._partitions(consumer))
 
     async def open(self) -> bool:
         """Connect, and find out where to start; False while the topic does not exist.

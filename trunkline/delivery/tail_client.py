@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from typing import Any
 
-from aiokafka.errors import KafkaError
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError, LeaderNotAvailableError, for_code
+from aiokafka.protocol.offset import OffsetRequest
 
 from trunkline.delivery.header_names import tolerate_any_header_name
 
 _CLOSE_TIMEOUT_S = 1.0
+_LATEST, _READ_UNCOMMITTED = -1, 0
 _COORDINATOR_TASKS = (
     "_commit_refresh_task",
     "_coordination_task",
@@ -30,6 +34,35 @@ async def start_client(consumer: Any) -> None:
         starting.cancel()
         await asyncio.wait({starting})
         raise
+
+
+async def high_watermarks(consumer: Any, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+    """Ask the leaders for the ends of a topic's partitions, open transactions included.
+
+    A reader of committed records is told the last stable offset instead, which hides what was
+    committed behind a transaction that is still open.
+
+    Raises:
+        KafkaError: A leader is away, or is none any more.
+
+    """
+    client = consumer._client
+    wanted: dict[int, list[tuple[int, int]]] = {}
+    for partition in partitions:
+        node = client.cluster.leader_for_partition(TopicPartition(topic, partition))
+        if node is None or node < 0:
+            raise LeaderNotAvailableError(f"{topic}[{partition}]")
+        wanted.setdefault(node, []).append((partition, _LATEST))
+    found: dict[int, int] = {}
+    for node, places in wanted.items():
+        request = OffsetRequest(-1, _READ_UNCOMMITTED, [(topic, places)])
+        response = await client.send(node, request)
+        for _, answers in response.topics:
+            for partition, code, *_, offset in answers:
+                if code:
+                    raise for_code(code)(f"{topic}[{partition}]")
+                found[partition] = offset
+    return found
 
 
 async def end_client(consumer: Any) -> None:

@@ -103,6 +103,15 @@ def test_a_successor_passes_over_the_events_that_were_handled_before(holds):
     assert after.verdict(Record(6, timestamp=100)) == "park"
 
 
+def test_covers_every_batch_that_was_delivered(holds):
+    """The lowest timestamp counts as the highest does, and nothing before the first offset."""
+    holds.deliver([Record(3, timestamp=100), Record(4)])
+    holds.deliver([Record(5)])
+    after = successor([holds.hand_over(Record(5), waits=True)])
+    assert after.verdict(Record(3, timestamp=100)) == "pass over"
+    assert after.verdict(Record(2)) == "park"
+
+
 def test_a_second_hold_covers_what_was_handled_since_the_first(holds):
     """The predecessor's range stays in it, though this owner was not given those events."""
     written = [holds.hand_over(Record(5, timestamp=100), waits=True)]
@@ -175,6 +184,14 @@ def test_a_topic_made_anew_is_not_taken_for_the_old_one(holds, key):
     assert after.verdict(Record(5, key, 2_000)) != "pass over"
     assert after.verdict(Record(5, key, 500)) != "pass over"
     assert after.verdict(Record(5, key)) == "pass over"
+
+
+def test_a_hold_of_the_old_topic_does_not_make_the_new_one_longer(holds):
+    """Times between the two are the new topic's."""
+    holds.deliver([Record(0)])
+    after = successor([holds.hand_over(Record(10), waits=True)])
+    after.hand_over(Record(2, timestamp=2_000), waits=True)
+    assert after.verdict(Record(1, timestamp=1_500)) == "park"
 
 
 def test_a_hold_of_a_topic_made_anew_replaces_the_old_one(holds):

@@ -229,6 +229,17 @@ def test_hurries_an_event_that_waits_for_its_time():
     assert scene.schedule.take(2_000) is None
 
 
+def test_the_old_time_of_a_hurried_event_hides_nobody():
+    """It failed again and waits longer; what is due before it is taken before it."""
+    scene = Scene()
+    hurried = scene.add(1, None, due_ms=10)
+    scene.schedule.hurry(hurried.id)
+    scene.schedule.again(scene.schedule.take(0), 30)
+    scene.add(2, None, due_ms=20)
+    assert scene.schedule.next_due_ms() == 20
+    assert scene.offsets(20) == [2]
+
+
 def test_does_not_hurry_what_runs_or_is_not_there():
     """An attempt that runs is let be."""
     scene = Scene()

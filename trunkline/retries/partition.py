@@ -397,7 +397,7 @@ class FailuresPartition:
         )
         due_ms = 0 if gives_up else self.due_ms(policy, count, failure.at_ms)
         self._failures.log_failure(waiting.id, count, failure, gives_up=gives_up)
-        self._note(entry, RetryState(count, due_ms, first, info, gives_up))
+        self._note(entry, RetryState(count, due_ms, first, info, gives_up, waiting.discarded))
         waiting.attempts, waiting.due_ms = count, due_ms
         if gives_up:
             self._schedule.again(waiting, due_ms, exhausted=True)

@@ -23,6 +23,7 @@ from sqlalchemy.sql.base import Executable
 from tables.engines import CONNECT_TIMEOUT_S, WRITES, make_engine, read_url
 from tables.faults import as_down, as_mistake, as_permanent, is_away, is_conflict, is_outage
 from tables.preparation import prepare_file, require_utf8
+from tables.uncancelled import to_its_end
 from trunkline.errors import DependencyDown, TrunklineError
 
 T = TypeVar("T")
@@ -115,7 +116,8 @@ class Database:
         """Run work in one transaction: all of it is committed, or nothing.
 
         A transaction that lost against another one (deadlock, serialization, SQLite's lock) is
-        run again a few times, so work must do nothing but talk to its connection.
+        run again a few times, so work must do nothing but talk to its connection. A caller that is
+        cancelled waits until the transaction has ended.
 
         Raises:
             Permanent: The database refuses the values themselves.
@@ -125,9 +127,13 @@ class Database:
 
         """
 
-        async def run() -> T:
-            async with self._turn, self._connected(self._writer) as connection, connection.begin():
+        async def once() -> T:
+            async with self._connected(self._writer) as connection, connection.begin():
                 return await work(connection)
+
+        async def run() -> T:
+            async with self._turn:
+                return await to_its_end(once())
 
         return await self._blaming(_trying_again(run))
 

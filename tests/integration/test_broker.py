@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
+from collections import Counter
 
 import psutil
 import pytest
@@ -11,6 +13,8 @@ import pytest
 from tests.support import eventually
 from tests.support.kafka import create_topics, produce, read_all
 from trunkline.broker import EmbeddedBroker, ensure_broker
+from trunkline.delivery.fenced import FencedTransactions, TransactionLostError
+from trunkline.delivery.producer_call import OutRecord
 from trunkline.errors import BrokerError, ConfigurationError
 from trunkline.settings import load_settings
 
@@ -58,6 +62,59 @@ async def test_survives_a_kill_with_its_records(own_broker):
 
     assert await asyncio.to_thread(broker.start)
     assert await values_in(broker.bootstrap_servers, "t") == VALUES
+
+
+async def test_a_commit_that_was_acknowledged_survives_a_kill(own_broker):
+    """Transactions that are committed as the only node dies are whole when it is back.
+
+    Kafka 4.3 and 4.4 leave some of them open for ever (KAFKA-20734).
+    """
+    broker = own_broker()
+    await asyncio.to_thread(broker.start)
+    servers = broker.bootstrap_servers
+    await create_topics(servers, {"t": 3})
+    acknowledged: set[bytes] = set()
+
+    def transactions(number):
+        return FencedTransactions([servers], f"w{number}", f"w{number}", request_timeout_s=1)
+
+    async def write(number):
+        writer = transactions(number)
+        try:
+            await writer.open()
+            for count in itertools.count(len(acknowledged)):
+                value = b"%d-%d" % (number, count)
+                await writer.transact([OutRecord("t", value, key=b"%d" % key) for key in range(6)])
+                acknowledged.add(value)
+        except (BrokerError, TransactionLostError):
+            await writer.close()
+
+    async def end_what_is_open(number):
+        owner = transactions(number)
+        await eventually(lambda: _opens(owner), 20, "the next owner")
+        await owner.close()
+
+    async def is_whole():
+        found = Counter(await values_in(servers, "t"))
+        return all(found[value] == 6 for value in acknowledged)
+
+    for _ in range(2):
+        writers = [asyncio.create_task(write(number)) for number in range(12)]
+        enough = len(acknowledged) + 200
+        await eventually(lambda: len(acknowledged) > enough, 60, "transactions")  # noqa: B023  # called at once
+        await asyncio.to_thread(broker.kill)
+        await asyncio.gather(*writers)
+        await asyncio.to_thread(broker.restart_node, 0)
+        await asyncio.gather(*(end_what_is_open(number) for number in range(12)))
+        await eventually(is_whole, 10, "every acknowledged transaction")
+
+
+async def _opens(transactions):
+    try:
+        await transactions.open()
+    except BrokerError:
+        return False
+    return True
 
 
 async def test_keeps_its_records_over_a_stop_and_drops_them_on_reset(own_broker):

@@ -134,7 +134,8 @@ class Failing:
         def is_settled() -> bool:
             return (
                 not self.store.entries
-                and not len(self.partition.schedule)
+                and self.partition.is_open
+                and not self.partition.waiting
                 and self.store.applied == len(self.log) - 1
                 and not self.tracker.unfinished
             )

@@ -437,3 +437,36 @@ async def test_a_crash_after_any_commit_loses_and_doubles_nothing():
         await failing.end()
         number += 1
     assert number > 4
+
+
+@pytest.mark.parametrize("opens", [False, True])
+async def test_a_partition_is_given_away_while_its_table_is_being_opened(opens):
+    """It ends at once though Kafka does not answer, and tries nothing if it answers just then."""
+    seen = []
+
+    async def handle(event, context):
+        seen.append(context.offset)
+        raise RuntimeError("no")
+
+    failing = Failing(handle, RetryPolicy(backoff=parse_backoff("fixed:0.01")))
+    failing.failed(1)
+    await eventually(lambda: failing.store.entries)
+    await failing.crash()
+    opened = failing.store.open
+    answer = asyncio.Event()
+
+    async def open_late(partition):
+        await answer.wait()
+        return await opened(partition)
+
+    failing.store.open = open_late
+    failing.start()
+    await asyncio.sleep(0.05)  # so that what waits is due
+    before = len(seen)
+    if opens:
+        answer.set()
+        await asyncio.sleep(0)
+    async with asyncio.timeout(1):
+        assert await failing.partition.drain(60)
+    assert len(seen) == before
+    assert not failing.partition.is_open

@@ -99,7 +99,7 @@ class EmbeddedBroker:
 
         """
         # Before the lock: a download takes as long as the network takes.
-        kafka = install(say) if reset or self._missing() else None
+        kafka = install(say) if reset or self._stopped() else None
         with self._layout.locked():
             if reset:
                 self._stop()
@@ -151,10 +151,14 @@ class EmbeddedBroker:
         """Return where a node's log is."""
         return self._layout.log(node)
 
+    def _stopped(self) -> list[int]:
+        return sorted(set(range(self.nodes)) - set(self._nodes.running()))
+
     def _missing(self) -> list[int]:
         """Return the nodes to start, after making sure that they can be."""
         self._require_same_shape()
-        missing = sorted(set(range(self.nodes)) - set(self._nodes.running()))
+        missing = self._stopped()
+        # Only under the lock: another start may be taking these very ports.
         require_free(client_port(self.port, node) for node in missing)
         require_free(controller_port(self.port, node) for node in missing)
         return missing

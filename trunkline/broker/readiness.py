@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+from trunkline.broker.jars import KAFKA_VERSION
 from trunkline.broker.layout import Layout
 from trunkline.broker.logs import last_lines, reasons
 from trunkline.broker.metadata import ClusterView, ask
@@ -67,8 +68,19 @@ def _require_running(layout: Layout, state: State, wanted: frozenset[int]) -> No
         if not is_running(state.pid(node), layout.properties(node)):
             raise BrokerError(
                 f"Node {node} of the embedded Kafka in {layout.directory} ended while it started."
-                f"{_evidence(layout, {node})}"
+                f"{_advice(layout, node)}{_evidence(layout, {node})}"
             )
+
+
+def _advice(layout: Layout, node: int) -> str:
+    """Say what to do where the reason is known."""
+    newest = reasons(layout.log(node))[-6:]
+    if any("UnsupportedVersionException: Can't read version" in line for line in newest):
+        return (
+            f" Its data was written by a newer Kafka than {KAFKA_VERSION}: delete it with "
+            "'trunkline broker start --reset', or choose another folder (--dir)."
+        )
+    return ""
 
 
 def _evidence(layout: Layout, nodes: Iterable[int]) -> str:

@@ -17,7 +17,7 @@ from trunkline.delivery.limits import BreakerLimits, FloodLimits
 from trunkline.delivery.tail import TopicTail
 from trunkline.delivery.target import Target
 from trunkline.retries.failures import DeadBatch
-from trunkline.retries.partition import FailuresPartition
+from trunkline.retries.ledger import Ledger
 from trunkline.retries.policy import RetryPolicy
 from trunkline.retries.store import RetryStore
 from trunkline.settings import Settings
@@ -37,7 +37,7 @@ class FailingEvents:
         held_keys_topic: Real name of ``<group>.held-keys``.
         policy_of: Returns the policy of a source topic, by its real name.
         store: The retries table.
-        on_record: The failures agent: applies a record of the failures topic.
+        on_record: The failures agent: applies a record of the failures topic to what waits.
         forward: The dead letters agent: makes dead letters of a batch of events.
 
     """
@@ -46,7 +46,7 @@ class FailingEvents:
     held_keys_topic: str
     policy_of: Callable[[str], RetryPolicy]
     store: RetryStore
-    on_record: Callable[[FailuresPartition, Any], None]
+    on_record: Callable[[Ledger, Any], None]
     forward: Callable[[DeadBatch], None]
 
     def held_keys_tail(self, settings: Settings) -> TopicTail:

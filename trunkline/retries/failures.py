@@ -17,10 +17,10 @@ from trunkline.delivery.producer_call import OutRecord
 from trunkline.delivery.quota import LogQuota
 from trunkline.retries.attempt import Attempts
 from trunkline.retries.policy import RetryPolicy
-from trunkline.retries.schedule import Schedule, Waiting
 from trunkline.retries.store import RetryStore
 
 if TYPE_CHECKING:
+    from trunkline.retries.ledger import Ledger
     from trunkline.retries.partition import FailuresPartition
 
 logger = logging.getLogger(__name__)
@@ -34,24 +34,13 @@ class DeadBatch:
     """Events that have no attempts left, on their way through the dead letters agent.
 
     Attributes:
-        partition: Where they wait.
-        schedule: Theirs; another one means that the partition was recovered anew meanwhile.
-        dying: The events.
+        entries: The events, as they wait in the table.
+        bury: Takes their dead letters; they go out as the events leave the table.
 
     """
 
-    partition: FailuresPartition
-    schedule: Schedule
-    dying: Sequence[tuple[Waiting, RetryEntry]]
-
-    @property
-    def entries(self) -> list[RetryEntry]:
-        """The events, as they wait in the table."""
-        return [entry for _, entry in self.dying]
-
-    def bury(self, records: Sequence[OutRecord]) -> None:
-        """Give the dead letters of the events; they go out as the events leave the table."""
-        self.partition.buried(self, records)
+    entries: Sequence[RetryEntry]
+    bury: Callable[[Sequence[OutRecord]], None]
 
 
 @dataclass(eq=False)
@@ -74,7 +63,7 @@ class Failures:
     held_keys_topic: str
     store: RetryStore
     attempts: Mapping[str, Attempts]
-    on_record: Callable[[FailuresPartition, Any], None]
+    on_record: Callable[[Ledger, Any], None]
     send_dead: Callable[[DeadBatch], None]
     concurrency: int = 64
     rng: random.Random = field(default_factory=random.Random)
@@ -132,18 +121,19 @@ class Failures:
     def stats(self) -> dict[str, Any]:
         """Return the ``retries`` of ``/stats``: times in milliseconds."""
         partitions = list(self._open.values())
-        dues = [p.schedule.next_due_ms() for p in partitions]
+        schedules = [p.schedule for p in partitions if p.schedule is not None]
+        dues = [schedule.next_due_ms() for schedule in schedules]
         next_due = min((due for due in dues if due), default=None)
         return {
-            "waiting": sum(len(p.schedule) for p in partitions),
-            "parked": sum(p.schedule.parked for p in partitions),
-            "lanes": sum(p.schedule.lanes for p in partitions),
+            "waiting": sum(map(len, schedules)),
+            "parked": sum(schedule.parked for schedule in schedules),
+            "lanes": sum(schedule.lanes for schedule in schedules),
             "running": sum(p.running for p in partitions),
             "next_due_in_ms": None if next_due is None else next_due - int(time.time() * 1000),
             "lateness_ms": self._lateness(),
             "unreadable": self.unreadable,
             "partitions": [
-                {"partition": p.partition, "open": p.is_open, "waiting": len(p.schedule)}
+                {"partition": p.partition, "open": p.is_open, "waiting": p.waiting}
                 for p in sorted(partitions, key=lambda p: p.partition)
             ],
         }

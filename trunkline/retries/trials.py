@@ -1,0 +1,133 @@
+"""Try what is due on one failures partition, and note in its ledger what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from models.failures import ErrorInfo, RetryEntry, RetryState
+from trunkline.retries.attempt import Attempts
+from trunkline.retries.burials import Burials
+from trunkline.retries.failures import Failures
+from trunkline.retries.ledger import Ledger, now_ms
+from trunkline.retries.schedule import Waiting
+from trunkline.retries.store import StoreLostError
+from trunkline.retries.workers import Workers
+
+#: How long an event waits whose topic this worker has no handler for.
+_NO_HANDLER_MS = 30_000
+#: How long an event waits whose handler's dependency is away, before the breaker is asked again.
+_BREAKER_MS = 500
+
+
+class Trials:
+    """The attempts of one failures partition, as long as its ledger is good.
+
+    Args:
+        failures: What all of this worker's failures partitions share.
+        ledger: What waits.
+        on_lost: Called when the table cannot be read any more.
+
+    """
+
+    def __init__(
+        self, failures: Failures, ledger: Ledger, on_lost: Callable[[StoreLostError], None]
+    ) -> None:
+        self._failures = failures
+        self._ledger = ledger
+        self._on_lost = on_lost
+        self._burials = Burials(failures, ledger)
+        self._workers = Workers(failures.concurrency, self._take, self._try, self._next_in_s)
+
+    @property
+    def running(self) -> int:
+        """How many attempts run."""
+        return self._workers.busy
+
+    def wake(self) -> None:
+        """Look whether something is due, now or later."""
+        self._workers.wake()
+
+    async def end(self, timeout_s: float) -> None:
+        """Begin no attempt, let those that run end, and cancel them when the time is up."""
+        await self._workers.end(timeout_s)
+
+    def _take(self) -> Waiting | None:
+        return self._ledger.schedule.take(now_ms())
+
+    def _next_in_s(self) -> float | None:
+        due_ms = self._ledger.schedule.next_due_ms()
+        return None if due_ms is None else due_ms / 1000 - time.time()
+
+    async def _try(self, waiting: Waiting) -> None:
+        try:
+            await self._try_it(waiting)
+        except StoreLostError as lost:
+            self._on_lost(lost)
+
+    async def _try_it(self, waiting: Waiting) -> None:
+        schedule = self._ledger.schedule
+        attempts = self._failures.attempts.get(waiting.id.topic)
+        if attempts is None:
+            self._failures.say_no_handler(waiting.id)
+            schedule.again(waiting, now_ms() + _NO_HANDLER_MS)
+            return
+        if waiting.discarded:
+            self._ledger.let_go(schedule.finish(waiting))
+            return
+        entry = self._ledger.entry(waiting.id)
+        if waiting.exhausted:
+            self._burials.bury(waiting, entry, attempts)
+            return
+        breaker = attempts.target.breaker
+        if breaker.is_open and not breaker.admits_now:
+            schedule.again(waiting, now_ms() + _BREAKER_MS)
+            return
+        if waiting.due_ms:
+            self._failures.note_lateness(now_ms() - waiting.due_ms)
+        async with breaker.admission():
+            error = await attempts.attempt(entry)
+            is_down = error is not None and breaker.takes(error, is_retry=waiting.attempts > 0)
+            if error is None:
+                breaker.succeeded()
+        if self._ledger.is_closed:
+            return  # recovered anew meanwhile
+        if is_down:
+            schedule.again(waiting, now_ms() + _BREAKER_MS)
+        elif error is None:
+            self._succeeded(waiting, attempts)
+        else:
+            self._failed(waiting, entry, attempts, error)
+
+    def _succeeded(self, waiting: Waiting, attempts: Attempts) -> None:
+        counters = attempts.target.counters
+        counters.retried += 1
+        counters.recovered += 1
+        self._ledger.let_go(self._ledger.schedule.finish(waiting))
+
+    def _failed(
+        self, waiting: Waiting, entry: RetryEntry, attempts: Attempts, error: BaseException
+    ) -> None:
+        attempts.target.counters.retried += 1
+        policy = attempts.target.policy
+        failure = attempts.failure_of(error)
+        info = ErrorInfo(
+            failure.kind, failure.exception, failure.message, failure.stacktrace, failure.at_ms
+        )
+        first = entry.state.first_error or msgspec.structs.replace(info, stacktrace="")
+        count = waiting.attempts + 1
+        gives_up = failure.kind != "transient" or policy.is_exhausted(
+            count, first.at_ms, failure.at_ms
+        )
+        due_ms = 0 if gives_up else self._ledger.due_ms(policy, count, failure.at_ms)
+        self._failures.log_failure(waiting.id, count, failure, gives_up=gives_up)
+        state = RetryState(count, due_ms, first, info, gives_up, waiting.discarded)
+        self._ledger.note(entry, state)
+        waiting.attempts, waiting.due_ms = count, due_ms
+        if gives_up:
+            self._ledger.schedule.again(waiting, due_ms, exhausted=True)
+            self.wake()
+        else:
+            self._ledger.again_when_durable(waiting)

@@ -97,5 +97,41 @@ async def test_waits_for_its_broker_and_then_works(own_broker, namespace, tmp_pa
         assert "Traceback" not in works.output() + gives_up.output()
 
 
+async def test_a_broker_that_goes_while_it_starts_is_waited_for(own_broker, namespace, tmp_path):
+    """It was there, and is gone when the consumer starts: no crash, work when it is back."""
+    broker = own_broker()
+    broker.start()
+    with journal_group(broker.bootstrap_servers, namespace, tmp_path) as group:
+        await group.create_topics()
+        await group.publish([("u", "ok")] * 10)
+        works, gives_up = (group.start(name, POD_STARTS_LATE=1) for name in ("works", "gives-up"))
+        await eventually(lambda: group.count("waits") == 2, 60, "both to have found their broker")
+        broker.kill()
+        group.gate.touch()
+        for pod in (works, gives_up):
+            await eventually(lambda: "for Kafka again" in pod.output(), 30, "it to say so")  # noqa: B023  # called at once
+        code, seconds = await gives_up.terminate()
+        assert (code, seconds < LIMIT_S) == (0, True), gives_up.tail()
+
+        broker.start()
+        await works.wait_ready()
+        await group.wait_handled(10)
+        assert "Traceback" not in works.output() + gives_up.output()
+
+
+async def test_a_mistake_of_ours_ends_the_worker(kafka, namespace, tmp_path):
+    """It does not stay in its group and idle: it ends with an error, the next one has it all."""
+    with journal_group(kafka, namespace, tmp_path) as group:
+        await group.create_topics()
+        broken = group.start("broken", POD_MISTAKE="dispatch")
+        await broken.wait_ready()
+        await group.publish([("u", "ok")] * 10)
+        await eventually(lambda: broken.process.poll() is not None, 30, "it to end")
+        assert broken.process.returncode != 0
+        assert "a mistake of ours" in broken.output()
+        group.start("works")
+        await group.wait_handled(10)
+
+
 async def _is_live(pod):
     return (await pod.get("/health/live"))[0] == 200

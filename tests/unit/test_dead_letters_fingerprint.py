@@ -8,6 +8,20 @@ from tests.support.dead_letters import SPRING, TRACEBACK, dead_letter, trunkline
 from trunkline.dead_letters.fingerprint import Fingerprint, fingerprint_of, raising_place
 from trunkline.topology import Topology
 
+#: Raised in a library: who called it is told.
+LIBRARY = """Traceback (most recent call last):
+  File "/a/tables/users.py", line 3, in add
+  File "/x/.venv/lib/python3.11/site-packages/aiosqlite/core.py", line 1, in run
+E: x"""
+#: Nobody's own: neither the rails nor a cause of another traceback is meant.
+INSTALLED = """Traceback (most recent call last):
+  File "/a/b/cause.py", line 1, in first
+E: x
+Traceback (most recent call last):
+  File "/a/trunkline/delivery/chain.py", line 3, in each
+  File "/x/site-packages/handlers/users.py", line 1, in add
+E: x"""
+
 
 def of(namespace: str = "", **changes: object) -> Fingerprint:
     return fingerprint_of(dead_letter(trunkline_headers(**changes)), Topology(namespace))
@@ -88,6 +102,8 @@ def test_parts_do_not_run_together():
             '  File "/a/cause.py", line 1, in first\nError\n  File "/a/late.py", line 2, in last',
             "a/late.py:last",
         ),
+        (LIBRARY, "tables/users.py:add"),
+        (INSTALLED, "handlers/users.py:add"),
         (
             "a.B: x\n\tat java.base/java.util.HashMap.get(HashMap.java:10)\n\tat a.C.d(C.java:5)",
             "HashMap.java:java.util.HashMap.get",

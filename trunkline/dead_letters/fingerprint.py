@@ -20,6 +20,9 @@ _HEX_DIGITS = 12
 _MAX_LINE = 2_000
 #: A frame of a Python traceback; the bars are those of an exception group.
 _PYTHON_FRAME = re.compile(r'[ |]*File "(?P<file>[^"]+)", line \d+, in (?P<function>.+)')
+_PYTHON_TRACEBACK = "Traceback (most recent call last)"
+#: What calls the handlers, in a clone.
+_RAILS = re.compile(r"(?:^|/)trunkline/(?:delivery|retries)/[a-z_]+\.py$")
 _JAVA_FRAME = re.compile(r"\s*at (?P<function>[^\s()]+)\((?P<file>[^():]*)(?::\d+)?\)")
 _JAVA_CAUSE = "Caused by: "
 _INSTALLED = re.compile(r"^.*/(?:site-packages|dist-packages|python3\.\d+|python3\d+\.zip)/")
@@ -40,8 +43,8 @@ class Fingerprint(NamedTuple):
         topic: Plain name of the event's topic.
         group: Plain name of the group that failed it, ``""`` when it is not told.
         exception: Qualified class of the error.
-        place: ``file:function`` of the innermost frame; for an invalid event its wrong field;
-            ``""`` when neither is told.
+        place: ``file:function`` of the innermost frame that is in no installed package, else of the
+            innermost; for an invalid event its wrong field; ``""`` when neither is told.
 
     """
 
@@ -85,12 +88,25 @@ def raising_place(letter: DeadLetter) -> str:
 
 
 def _python_place(lines: list[str]) -> str:
-    # The last frame is the innermost one of the error itself: its causes come before it.
+    """Return the innermost frame of the code that is somebody's own, else the innermost.
+
+    What a library raises is told apart by who called it: all errors of a database come from the
+    same line of its driver.
+    """
+    innermost = ""
+    # The last traceback is that of the error itself: its causes come before it.
     for line in reversed(lines):
+        if innermost and _PYTHON_TRACEBACK in line:
+            break
         frame = _PYTHON_FRAME.fullmatch(line)
-        if frame:
-            return f"{_without_folders(frame['file'])}:{frame['function'].strip()}"
-    return ""
+        if frame is None:
+            continue
+        place = f"{_without_folders(frame['file'])}:{frame['function'].strip()}"
+        innermost = innermost or place
+        path = frame["file"].replace("\\", "/")
+        if not _INSTALLED.match(path) and not _RAILS.search(path):
+            return place
+    return innermost
 
 
 def _without_folders(file: str) -> str:

@@ -7,6 +7,7 @@ import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import faust
@@ -209,7 +210,7 @@ class DeliveryApp(faust.App):
         for name in topics:
             topic = BatchTopic(self, topics=[name])
             self.agent(topic, name=f"trunkline.{name}")(self._dispatching())
-        self.agent(dead, name="trunkline.dead_letters")(_forwarding(failing.forward))
+        self.agent(dead, name="trunkline.dead_letters")(self._forwarding(failing.forward))
         self.timer(_LOOK_S)(self._look_at_guards)
 
     async def _look_at_guards(self) -> None:
@@ -234,9 +235,30 @@ class DeliveryApp(faust.App):
         async def handle_batches(stream: Any) -> None:
             assert self.dispatcher is not None
             async for event in _events(stream):
-                self.dispatcher.dispatch(event.value, event)
+                async with self._ending_on_mistakes():
+                    self.dispatcher.dispatch(event.value, event)
 
         return handle_batches
+
+    @asynccontextmanager
+    async def _ending_on_mistakes(self) -> AsyncIterator[None]:
+        """End the worker on a mistake of ours, for its supervisor to start it anew.
+
+        Faust would let the agent die, and the worker would go on, in its group and idle.
+        """
+        try:
+            yield
+        except Exception as error:
+            await self.crash(error)
+            raise
+
+    def _forwarding(self, forward: Callable[[DeadBatch], None]) -> Callable[[Any], Any]:
+        async def dead_letters(stream: Any) -> None:
+            async for batch in stream:
+                async with self._ending_on_mistakes():
+                    forward(batch)
+
+        return dead_letters
 
     # -- told by the consumer
 
@@ -266,14 +288,6 @@ class DeliveryApp(faust.App):
             self.last_rebalance["gained"],
             self.last_rebalance["lost"],
         )
-
-
-def _forwarding(forward: Callable[[DeadBatch], None]) -> Callable[[Any], Any]:
-    async def dead_letters(stream: Any) -> None:
-        async for batch in stream:
-            forward(batch)
-
-    return dead_letters
 
 
 async def _events(stream: Any) -> AsyncIterator[Any]:

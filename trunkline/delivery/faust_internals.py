@@ -18,6 +18,7 @@ from aiokafka.errors import (
     CommitFailedError,
     ConsumerStoppedError,
     IllegalStateError,
+    KafkaConnectionError,
     KafkaError,
 )
 from faust.events import Event as FaustEvent
@@ -86,10 +87,34 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def on_start(self) -> None:
         """Start the consumer; nothing is fetched before it subscribes."""
-        await super().on_start()
-        self._consumer._fetcher._records = FetchResults(
-            self.consumer.app.batched_topics, self.consumer.note_lost, self.consumer.note_unreadable
-        )
+        if await self._starts_when_the_broker_is_there():
+            self._consumer._fetcher._records = FetchResults(
+                self.consumer.app.batched_topics,
+                self.consumer.note_lost,
+                self.consumer.note_unreadable,
+            )
+
+    async def _starts_when_the_broker_is_there(self) -> bool:
+        """Start; the broker may have gone since the gate saw it, and stock Faust would crash.
+
+        Returns:
+            False when the worker was told to end meanwhile.
+
+        """
+        said = False
+        while True:
+            try:
+                await super().on_start()
+            except KafkaConnectionError as error:
+                await end_client(self._consumer)
+                if self.should_stop or self.beacon.root.data.should_stop:
+                    return False
+                if not said:
+                    self.log.warning("Waiting for Kafka again: %s", error)
+                    said = True
+                await asyncio.sleep(_POLL_S)
+            else:
+                return True
 
     async def fetch(
         self, active: set[TP], timeout_s: float, generation: int

@@ -27,6 +27,7 @@ from models import UserRegistered
 from tests.support.pods import JOURNAL_GROUP
 from trunkline.delivery.app import DeliveryApp
 from trunkline.delivery.handler import Context, Subscription
+from trunkline.delivery.startstop import StartStop
 from trunkline.delivery.stats import Rates, delivery_stats
 from trunkline.errors import DependencyDown, Permanent
 from trunkline.settings import load_settings
@@ -104,6 +105,23 @@ async def batch(events: Sequence[UserRegistered], contexts: Sequence[Context]) -
         JOURNAL.write("end", context)
 
 
+def make_a_mistake(*_: object) -> None:
+    """Raise what nobody thought of."""
+    raise ZeroDivisionError("a mistake of ours")
+
+
+class StartsLate:
+    """Keeps a worker that has found its broker from going on until the gate is open."""
+
+    async def start(self) -> None:
+        """Wait."""
+        JOURNAL.write("waits", Context("", 0, 0, 0))
+        await wait_for_gate()
+
+    async def stop(self) -> None:
+        """Do nothing."""
+
+
 def create_app() -> DeliveryApp:
     """Build the app from the environment, as ``app.py`` does for a service."""
     settings = load_settings()
@@ -116,8 +134,12 @@ def create_app() -> DeliveryApp:
     else:
         subscription = Subscription(topic, UserRegistered, one, concurrency=concurrency)
     made.subscribe([subscription], failing_events(made, topology, made.conf.id))
+    if os.environ.get("POD_MISTAKE"):
+        setattr(made.dispatcher, os.environ["POD_MISTAKE"], make_a_mistake)
     rates = Rates(made)
     made.before_consumer.append(rates)
+    if os.environ.get("POD_STARTS_LATE"):
+        made.before_consumer.append(StartStop(StartsLate()))
 
     def stats() -> dict[str, Any]:
         return delivery_stats(made, rates)

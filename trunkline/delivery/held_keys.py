@@ -94,7 +94,7 @@ class HeldKeys(Service):
             except (KafkaError, BrokerError, TimeoutError):
                 await asyncio.sleep(_RETRY_S)
                 continue
-            while any(self._tail.positions.get(p, 0) < end for p, end in ends.items()):
+            while any(self._tail.reached(p) < end for p, end in ends.items()):
                 await asyncio.sleep(_ASK_AGAIN_S)
             return
 

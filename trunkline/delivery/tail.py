@@ -16,7 +16,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from trunkline.delivery.tail_client import end_client, high_watermarks, start_client
+from trunkline.delivery.tail_client import end_client, high_watermarks, position_of, start_client
 from trunkline.errors import BrokerError
 from trunkline.topics.connecting import quiet_aiokafka
 
@@ -119,6 +119,16 @@ class TopicTail:
             raise BrokerError(f"{self.topic} is not being read at the moment")
         async with asyncio.timeout(_ASK_TIMEOUT_S):
             return await high_watermarks(consumer, self.topic, self._partitions(consumer))
+
+    def reached(self, partition: int) -> int:
+        """Return the offset before which nothing is left to read, transaction markers included.
+
+        What :meth:`poll` has returned counts as read: handle it before anything else may run.
+        """
+        own = self.positions.get(partition, 0)
+        if self._consumer is None:
+            return own
+        return max(own, position_of(self._consumer, TopicPartition(self.topic, partition)) or 0)
 
     async def open(self) -> bool:
         """Connect, and find out where to start; False while the topic does not exist.

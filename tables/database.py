@@ -243,11 +243,12 @@ class Database:
         mistake = as_mistake(error, str(self))
         if mistake is not None:
             raise mistake from None
-        if not is_away(error):
+        if not (is_away(error) or is_conflict(error)):
             raise error
         if too_late:
             raise TrunklineError(
-                f"Database {self} cannot be used: {error}. Start it, or correct DATABASE_URL."
+                f"Database {self} cannot be used: {error}. Start it (or end what locks it), or "
+                "correct DATABASE_URL."
             ) from error
 
 

@@ -16,6 +16,7 @@ from tables.users import Users
 from tests.support.postgres import run_sql
 from tests.support.waiting import eventually
 from trunkline.delivery.handler import Context
+from trunkline.errors import TrunklineError
 
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = :name"
 
@@ -99,6 +100,33 @@ async def test_tables_are_made_by_one_pod_at_a_time(postgresql_url, caplog):
     await starting
     assert not caplog.records
     await asyncio.gather(one.stop(), two.stop())
+
+
+async def test_a_file_that_is_locked_at_the_start_is_waited_for(tmp_path, caplog, monkeypatch):
+    """Another pod that makes the file holds its lock: SQLite tells so at once, not in 5 s."""
+    monkeypatch.setattr("tables.preparation.SQLITE_BUSY_TIMEOUT_S", 0)
+    other = sqlite3.connect(tmp_path / "new.sqlite", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'new.sqlite'}")
+    starting = asyncio.create_task(database.start())
+    await eventually(lambda: "locked" in caplog.text or starting.done(), what="it to wait")
+    assert not starting.done()
+    other.execute("COMMIT")
+    await starting
+    assert await Users(database).count() == 0
+    await database.stop()
+    other.close()
+
+
+async def test_a_file_that_stays_locked_is_told_with_what_to_do(tmp_path, monkeypatch):
+    """Waiting for it ends."""
+    monkeypatch.setattr("tables.preparation.SQLITE_BUSY_TIMEOUT_S", 0)
+    other = sqlite3.connect(tmp_path / "new.sqlite", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'new.sqlite'}")
+    with pytest.raises(TrunklineError, match="locked. Start it .or end what locks it."):
+        await database.start(patience_s=0.1)
+    other.close()
 
 
 async def test_a_writer_that_reads_first_has_the_lock_already(sqlite_url):

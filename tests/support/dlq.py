@@ -59,9 +59,9 @@ class Dlq:
         """Make the topics."""
         await topics.apply([self.kafka], self.topology)
 
-    def letters(self, count: int, **changes: object) -> list[Record]:
+    def letters(self, count: int, first: int = 0, **changes: object) -> list[Record]:
         """Return so many of our dead letters of order.created: four keys in two partitions."""
-        return [self.letter(number, **changes) for number in range(count)]
+        return [self.letter(number, **changes) for number in range(first, first + count)]
 
     def letter(self, number: int, **changes: object) -> Record:
         """Return one; its value is its number."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 
 from trunkline.broker import EmbeddedBroker
@@ -56,6 +58,25 @@ def test_recognises_its_process_by_the_command_line(sleeper):
     assert is_running(process.pid, mark)
     assert not is_running(process.pid, mark.with_name("node-1.properties"))
     assert not is_running(os.getpid(), mark)
+
+
+def test_waits_for_the_command_line_of_a_process_that_just_started(sleeper, monkeypatch):
+    """While a process becomes another program, its command line is empty."""
+    process, mark = sleeper
+    answers = iter([[], [], [sys.executable, str(mark)]])
+    monkeypatch.setattr(psutil.Process, "cmdline", lambda _: next(answers))
+
+    assert is_running(process.pid, mark)
+
+
+def test_a_process_that_ended_is_not_running(sleeper, monkeypatch):
+    """Nobody has waited for it yet: a zombie, whose command line is empty for good."""
+    process, mark = sleeper
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waited for a command line"))
+
+    assert not is_running(process.pid, mark)
 
 
 def test_ends_no_process_that_is_not_ours(sleeper):

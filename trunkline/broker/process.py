@@ -16,6 +16,8 @@ from trunkline.errors import BrokerError
 _POLL_S = 0.02
 _KILL_TIMEOUT_S = 10.0
 _CLOSED_GRACE_S = 0.3
+_EXEC_S = 0.5
+_EXEC_POLL_S = 0.005
 #: 315 MB resident with one node. The serial collector starts soonest and needs no extra threads.
 _JVM_FLAGS = (
     "-Xms128m",
@@ -94,11 +96,23 @@ def is_running(pid: int | None, mark: Path) -> bool:
         return False
     try:
         process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return str(mark) in process.cmdline()
+        return str(mark) in _command_line(process)
     except psutil.Error:
         return False
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    """Return a process's command line; that of a zombie is empty.
+
+    For a moment, while a process becomes another program (execve), it is empty as well: asked just
+    then, a node that was started a millisecond ago was taken for one that had ended.
+    """
+    give_up_at = time.monotonic() + _EXEC_S
+    while True:
+        found = process.cmdline()
+        if found or process.status() == psutil.STATUS_ZOMBIE or time.monotonic() > give_up_at:
+            return list(found)
+        time.sleep(_EXEC_POLL_S)
 
 
 def memory_bytes(pid: int) -> int:

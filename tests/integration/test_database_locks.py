@@ -124,7 +124,7 @@ async def test_a_file_that_stays_locked_is_told_with_what_to_do(tmp_path, monkey
     other = sqlite3.connect(tmp_path / "new.sqlite", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     database = Database(f"sqlite+aiosqlite:///{tmp_path / 'new.sqlite'}")
-    with pytest.raises(TrunklineError, match="locked. Start it .or end what locks it."):
+    with pytest.raises(TrunklineError, match=r"locked\. Start it \(or end what locks it\)"):
         await database.start(patience_s=0.1)
     other.close()
 

@@ -33,7 +33,9 @@ def pod(url, events):
 async def finish(process):
     out, err = await asyncio.to_thread(process.communicate, timeout=60)
     assert process.returncode == 0, err
-    assert "locked" not in err
+    # A pod that starts beside another may have to wait for the file; no write may.
+    locked = [line for line in err.splitlines() if "locked" in line]
+    assert all(line.endswith(": waiting.") for line in locked), err
     return out
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
 import json
 from dataclasses import replace
@@ -19,6 +21,7 @@ from trunkline.verifying.patterns.sharing import SHARING
 from trunkline.verifying.report import as_table, summary
 from trunkline.verifying.runner import TO_ITS_END, play
 from trunkline.verifying.snapshot import Snapshot
+from trunkline.verifying.stage import Stage
 from trunkline.verifying.workers import WorkerError
 
 EVENTS = 600
@@ -219,3 +222,38 @@ def test_says_where_logs_are_only_when_they_stay(run):
     assert "Logs and data" in run([BAD]).stderr
     assert "Logs and data" in run([GOOD], "--keep").stderr
     assert "Logs and data" not in run([GOOD]).stderr
+
+
+async def test_a_cancellation_that_gets_lost_is_repeated(monkeypatch):
+    """A client that takes the first one for its own does not keep the run alive."""
+    monkeypatch.setattr(cli, "_CANCEL_AGAIN_S", 0.01)
+
+    async def loses_the_first():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(loses_the_first())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await cli.cancel(task)
+    assert task.cancelled()
+
+
+async def test_a_stage_is_left_tidy_however_often_it_is_cancelled(tmp_path):
+    """What it opened is closed before the cancellation goes on."""
+    stage, closed = Stage("localhost:1", "n", tmp_path, ()), []
+
+    async def close():
+        await asyncio.sleep(0.05)
+        closed.append(True)
+
+    stage._stack = contextlib.AsyncExitStack()
+    stage._stack.push_async_callback(close)
+    task = asyncio.create_task(stage.__aexit__(None, None, None))
+    for _ in range(2):
+        await asyncio.sleep(0.01)
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert closed

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -23,6 +24,7 @@ from trunkline.verifying.report import as_table, summary
 from trunkline.verifying.runner import run_patterns
 
 _PIPE_WIDTH = 160
+_CANCEL_AGAIN_S = 1.0
 
 
 def _help() -> str:
@@ -67,14 +69,26 @@ def verify(names: tuple[str, ...], keep: bool, as_json: bool) -> None:
 async def _run(
     patterns: Sequence[Pattern], servers: str, folder: Path, *, keep: bool
 ) -> list[Outcome]:
-    task = asyncio.current_task()
-    assert task is not None
-    # Like Ctrl-C: the workers end with us.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    try:
+    async def run() -> list[Outcome]:
         return [o async for o in run_patterns(patterns, servers, folder, _say, keep=keep)]
-    except asyncio.CancelledError:
-        raise click.Abort from None
+
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    running, waiting = asyncio.create_task(run()), asyncio.create_task(told.wait())
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if told.is_set():
+        await cancel(running)
+        raise click.Abort
+    return await running
+
+
+async def cancel(task: asyncio.Task[Any]) -> None:
+    """Cancel until it ends: Python 3.11's ``wait_for`` may lose one, and clients call that."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_AGAIN_S)
 
 
 @contextmanager

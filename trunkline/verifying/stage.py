@@ -86,7 +86,17 @@ class Stage:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self._stack.aclose()
+        # To its end, however often it is cancelled: no worker and no topic is left behind.
+        closing = asyncio.create_task(self._stack.aclose())
+        cancelled: asyncio.CancelledError | None = None
+        while not closing.done():
+            try:
+                await asyncio.wait({closing})
+            except asyncio.CancelledError as told:
+                cancelled = told
+        await closing
+        if cancelled is not None:
+            raise cancelled
 
     # -- pods
 

@@ -29,18 +29,51 @@ def bench(kafka, *arguments):
 
 def test_throughput_stands_next_to_a_bare_loop(kafka):
     """Every contestant handles all events, and the ratios are against the first one."""
-    rows = bench(kafka, "throughput", "--count", "3000", "--rounds", "1")
+    rows = bench(kafka, "throughput", "--count", "3000", "--rounds", "1", "--no-peers")
     assert len(rows) == 4
     assert rows[0]["ratio"] == 1.0
     for row in rows:
         assert row.keys() >= {"contestant", "events_per_s", "ratio", "cpu_s", "rss_mb", "seconds"}
-        assert row["ratio"] == pytest.approx(row["events_per_s"] / rows[0]["events_per_s"], 0.01)
+        assert row["ratio"] == pytest.approx(row["events_per_s"] / rows[0]["events_per_s"], abs=0.001)
+        assert (row["lost"], row["repeated"]) == (0, 0)
+
+
+def test_throughput_next_to_every_peer(kafka):
+    """Each peer is installed, reads what it is to read, and says what it lost or repeated."""
+    needs("node")
+    needs("npm")
+    rows = bench(kafka, "throughput", "--count", "2000", "--rounds", "1")
+    tools = {row["contestant"].split()[0].strip(",") for row in rows}
+    assert tools >= {"kafkajs", "FastStream", "Quix", "stock", "confluent-kafka", "trunkline"}
+    for row in rows:
+        assert row["events"] in {2000, 100}
+        assert (row["lost"], row["repeated"]) == (0, 0), row["contestant"]
+
+
+def test_workers_that_share_a_topic(kafka):
+    """All events come to one of the workers, and each number of them is compared with itself."""
+    rows = bench(kafka, "scaling", "--count", "4000", "--rounds", "1", "--workers", "2")
+    assert [row["workers"] for row in rows] == [2] * 4
+    for row in rows:
+        assert (row["lost"], row["repeated"]) == (0, 0)
+        assert row["scale"] == 1.0
 
 
 def test_concurrency_keeps_the_order_of_keys(kafka):
     """A wrong count or order would be an error; more keys are faster than one."""
-    rows = bench(kafka, "concurrency", "--count", "300", "--keys", "50", "--keys", "1")
+    rows = bench(
+        kafka, "concurrency", "--no-peers", *("--count", "300"), *("--keys", "50", "--keys", "1")
+    )
     assert [(row["keys"], row["out_of_order"]) for row in rows] == [(50, 0), (1, 0)]
+
+
+def test_concurrency_next_to_the_parallel_consumer(kafka):
+    """It is fetched and compiled, and does the same work in the same order."""
+    rows = bench(kafka, "concurrency", "--count", "300", "--rounds", "1", "--keys", "50")
+    assert [row["contestant"].split(",")[0] for row in rows] == [
+        *("Confluent's Parallel Consumer", "trunkline")
+    ]
+    assert [(row["repeated"], row["out_of_order"]) for row in rows] == [(0, 0)] * 2
 
 
 def needs(tool):
@@ -56,10 +89,11 @@ def test_failures_counts_what_each_contestant_loses(kafka):
     needs("npm")
     rows = bench(kafka, "failures", "--count", "200", "--rounds", "1")
     assert [row["contestant"].split(",")[0] for row in rows] == [
-        *("kafkajs", "kafkajs", "aiokafka loop", "trunkline", "trunkline")
+        *("kafkajs", "kafkajs", "aiokafka loop", "Faust table agent", "trunkline", "trunkline")
     ]
-    assert [row["lost"] for row in rows] == [0, 60, 0, 0, 0]
-    assert [row["ratio"] is None for row in rows] == [False, True, False, False, False]
+    assert [row["lost"] for row in rows] == [0, 60, 0, 0, 0, 0]
+    assert [row["ratio"] is None for row in rows] == [index == 1 for index in range(6)]
+    assert rows[3]["ratio_to_faust"] == 1.0
     for row in rows:
         assert row.keys() >= {"seconds", "good_s", "dead_s", "events_per_s", "cpu_s", "rss_mb"}
         assert row["good"] == 140

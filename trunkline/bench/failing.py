@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from trunkline.bench.ground import EVENTS, Ground, ground_topology
 from trunkline.delivery.producer import OutRecord, RecordProducer
@@ -44,6 +45,21 @@ class FailingGround(Ground):
         self.group = topology.real_name(self.plain_group)
         self.dead_letters = topology.dead_letters_topic(EVENTS).name
         return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._delete_what_the_peers_made()
+        await super().__aexit__(*error)
+
+    async def _delete_what_the_peers_made(self) -> None:
+        """Delete the topics of this ground that are not ours: Faust makes some by itself."""
+        ours = ground_topology(self.namespace, self.partitions, self.plain_group).topics()
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
+        await admin.start()
+        try:
+            there = {t for t in await admin.list_topics() if t.startswith(f"{self.namespace}.")}
+            await admin.delete_topics(sorted(there - {topic.name for topic in ours}))
+        finally:
+            await admin.close()
 
     async def preload_failing(self, count: int, failing: int, keys: int | None = None) -> None:
         """Publish events with the numbers 0 to ``count`` - 1; ``failing`` of them always fail.

@@ -1,4 +1,4 @@
-"""Time until 30 % of all events are dead after their retries, and the rest handled (issue 4)."""
+"""Time until a share of all events is dead after their retries, and the rest handled (issue 4)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from trunkline.errors import TrunklineError
 
 #: The contestant that the ratios are against.
 BASELINE = "kafkajs, retried"
+FAUST = "Faust table agent"
 FAILING = 0.3
 MAX_RETRIES = 3
 ORDERED_KEYS = 1000
@@ -51,7 +52,13 @@ class _Entry:
 
 
 async def failures(
-    servers: str, count: int, rounds: int, progress: Callable[[str], None], *, ours_only: bool
+    servers: str,
+    count: int,
+    rounds: int,
+    progress: Callable[[str], None],
+    *,
+    ours_only: bool,
+    share: float = FAILING,
 ) -> list[dict[str, Any]]:
     """Measure all contestants, interleaved, each run on topics of its own.
 
@@ -60,15 +67,17 @@ async def failures(
 
     Args:
         servers: ``host:port`` of the brokers.
-        count: Events that are preloaded; 30 % of them fail at every attempt.
+        count: Events that are preloaded.
         rounds: How often each contestant runs.
         progress: Told what is going on.
         ours_only: Whether to leave out the peers, which need Node.
+        share: Of the events fails at every attempt.
 
     Returns:
         Rows with ``contestant``, ``keys``, ``seconds`` (median), ``good_s`` and ``dead_s`` (when
         the last good one was handled and the last bad one dead), ``events_per_s``, ``ratio``
-        (against the baseline's; None for a contestant that lost events), ``cpu_s`` and ``rss_mb``
+        (against the baseline's; None for a contestant that lost events), ``ratio_to_faust``
+        (against the stock Faust table agent's), ``cpu_s`` and ``rss_mb``
         of the contestant; ``good`` and ``dead`` (as counted), and ``lost``, ``repeated`` and
         ``wrong_attempts``, which are the worst of all rounds, and 0 when all is as it should be.
 
@@ -83,20 +92,24 @@ async def failures(
     for number in range(1, rounds + 1):
         for entry in entries:
             progress(f"Round {number} of {rounds}: {entry.name} …")
-            result = await _run(servers, entry, count)
+            result = await _run(servers, entry, count, round(count * share))
             progress(f"  {result['seconds']:.2f} s")
             measured[entry.name].append(result)
     rows = [_row(entry, measured[entry.name], count) for entry in entries]
-    baseline = next((row for row in rows if row["contestant"] == BASELINE), rows[0])
-    for row in rows:
-        # One that loses events is fast at nothing.
-        ratio = round(row["events_per_s"] / baseline["events_per_s"], 3)
-        row["ratio"] = None if row["lost"] else ratio
+    _compare(rows, "ratio", next((row for row in rows if row["contestant"] == BASELINE), rows[0]))
+    _compare(rows, "ratio_to_faust", next((r for r in rows if r["contestant"] == FAUST), None))
     return rows
 
 
-async def _run(servers: str, entry: _Entry, count: int) -> dict[str, Any]:
-    failing = round(count * FAILING)
+def _compare(rows: list[dict[str, Any]], name: str, baseline: dict[str, Any] | None) -> None:
+    for row in rows:
+        # One that loses events is fast at nothing.
+        row[name] = None
+        if baseline is not None and not row["lost"]:
+            row[name] = round(row["events_per_s"] / baseline["events_per_s"], 3)
+
+
+async def _run(servers: str, entry: _Entry, count: int, failing: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as folder:
         async with FailingGround(servers) as ground:
             await ground.preload_failing(count, failing, entry.keys)
@@ -109,6 +122,7 @@ async def _run(servers: str, entry: _Entry, count: int) -> dict[str, Any]:
                 "group": ground.group,
                 "count": count,
                 "good": count - failing,
+                "folder": folder,
                 **(entry.options or {}),
             }
             command = [*(entry.command or ours()), json.dumps(job)]
@@ -123,7 +137,7 @@ async def _run(servers: str, entry: _Entry, count: int) -> dict[str, Any]:
 async def _measure(
     contestant: Contestant, dead: DeadLetters, count: int, failing: int
 ) -> dict[str, Any]:
-    await _wait(contestant, dead, failing)
+    await _wait(contestant, dead, count, failing)
     ended_at = time.time()
     await dead.settle()
     said = await contestant.end()
@@ -131,13 +145,14 @@ async def _measure(
     return _result(said, dead, count, failing, ended_at)
 
 
-async def _wait(contestant: Contestant, dead: DeadLetters, failing: int) -> None:
+async def _wait(contestant: Contestant, dead: DeadLetters, count: int, failing: int) -> None:
     """Return when all is done, or when the contestant is through and has lost the rest."""
     deadline = time.monotonic() + _TIMEOUT_S
     said = contestant.said
     while True:
         contestant.check()
-        if "good_at" in said and len(dead.numbers) >= failing:
+        good = "good_at" in said or count == failing
+        if good and len(dead.numbers) >= failing:
             return
         if time.time() - max(said.get("through_at", time.time()), dead.last_at) > _GRACE_S:
             return
@@ -145,7 +160,7 @@ async def _wait(contestant: Contestant, dead: DeadLetters, failing: int) -> None
             raise TrunklineError(
                 f"{contestant.name} did not end within {_TIMEOUT_S:g} s: "
                 f"{len(dead.numbers)} of {failing} dead letters are there, all good events are "
-                f"{'' if 'good_at' in said else 'not '}handled.\n{contestant.log_tail()}"
+                f"{'' if good else 'not '}handled.\n{contestant.log_tail()}"
             )
         await asyncio.sleep(_POLL_S)
 
@@ -154,7 +169,7 @@ def _result(
     said: dict[str, Any], dead: DeadLetters, count: int, failing: int, ended_at: float
 ) -> dict[str, Any]:
     began_at = said["began_at"]
-    good_at = said.get("good_at", ended_at)
+    good_at = said.get("good_at", began_at if count == failing else ended_at)
     # A contestant that lost all dead letters was through when it had seen every event.
     dead_at = dead.last_at or said.get("through_at", ended_at)
     lost = (count - failing - said["distinct"]) + (failing - len(dead.numbers))
@@ -191,6 +206,7 @@ _PEERS = (
     _Entry(BASELINE, _KAFKAJS, options={"retry": "inline"}),
     _Entry("kafkajs, the seed", _KAFKAJS, options={"retry": "none"}),
     _Entry("aiokafka loop", (sys.executable, str(PEERS / "loop.py"))),
+    _Entry(FAUST, (sys.executable, str(PEERS / "faust_table.py"))),
 )
 _OURS = (
     _Entry("trunkline", None),

@@ -1,14 +1,9 @@
-"""The ground a benchmark runs on: topics of its own, preloaded events, contestants as processes."""
+"""The ground a benchmark runs on: topics of its own, and events that are there before."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import subprocess
-import sys
+import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,13 +12,14 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from models import UserRegistered
 from trunkline import topics
+from trunkline.bench.contestant import Contestant
+from trunkline.bench.ours import environment_of, our_worker
 from trunkline.delivery.producer import OutRecord, RecordProducer
 from trunkline.errors import TrunklineError
 from trunkline.topology import Service, Topic, Topology
 
 _CHUNK = 10_000
 _TIMEOUT_S = 180
-_WORKER = Path(__file__).resolve().parents[2] / "bench" / "measured.py"
 
 #: Plain name of the topic that is read.
 EVENTS = "events"
@@ -32,15 +28,26 @@ EVENTS = "events"
 class Job(msgspec.Struct):
     """What a worker is to run, as the one argument of ``bench/measured.py``.
 
-    ``kind`` is ``one`` or ``batch`` (trivial), or ``wait`` (sleeps, by key).
+    Attributes:
+        namespace: Of the topics.
+        plain_group: Without the namespace.
+        count: How many events there are.
+        kind: ``one`` or ``batch`` (trivial), or ``wait`` (sleeps, by key).
+        concurrency: Keys at once.
+        wait_ms: How long ``wait`` sleeps at most.
+        share: How many of the events come to this worker; None is all.
+        skipped: How many only warm it up; set, it measures how late the others come.
+
     """
 
     namespace: str
-    group: str
+    plain_group: str
     count: int
     kind: Literal["one", "batch", "wait"] = "one"
     concurrency: int = 1
     wait_ms: float = 5.0
+    share: int | None = None
+    skipped: int | None = None
 
 
 def ground_topology(namespace: str, partitions: int, *groups: str) -> Topology:
@@ -70,12 +77,7 @@ class Ground:
         await topics.apply(self.servers.split(","), self._topology())
 
     async def __aexit__(self, *_: object) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
-        await admin.start()
-        try:
-            await admin.delete_topics([topic.name for topic in self._topology().topics()])
-        finally:
-            await admin.close()
+        await delete_topics(self.servers, self.namespace)
 
     async def preload(self, count: int, keys: int | None = None) -> None:
         """Publish events of the seed's size, keyed by user, spread evenly over ``keys`` users."""
@@ -89,8 +91,11 @@ class Ground:
             await producer.stop()
 
     def _event(self, user: int) -> OutRecord:
-        value = b'{"userId":"%d","email":"user%d@example.com"}' % (user, user)
-        return OutRecord(self.topic, value, key=b"%d" % user)
+        return OutRecord(self.topic, event_value(user), key=b"%d" % user)
+
+    def new_name(self) -> str:
+        """Return a plain name for a group that nobody has used."""
+        return f"group-{uuid.uuid4().hex[:8]}"
 
     async def new_group(self) -> str:
         """Return a group that has committed nothing, its topics made."""
@@ -99,60 +104,52 @@ class Ground:
         return self._groups[-1]
 
     async def run_job(self, job: Job) -> dict[str, Any]:
-        """Run one of our workers to its end, and return what it measured.
+        """Run one of our workers until it has handled all events.
+
+        Returns:
+            ``handled``, ``distinct``, ``out_of_order``, ``seconds``, ``cpu_s`` and ``rss_mb``.
 
         Raises:
-            TrunklineError: It failed, or did not end in time; or this is no clone: the worker is an
-                entry point beside the package.
+            TrunklineError: It failed, or did not end in time; or this is no clone of the
+                repository.
 
         """
-        if not _WORKER.exists():
-            raise TrunklineError(
-                f"{_WORKER} is missing: it comes with the repository, not with the package. Run "
-                "the benchmark from a clone."
-            )
-        return await self._measure([str(_WORKER), msgspec.json.encode(job).decode()])
-
-    async def run(self, module: str, *arguments: str) -> dict[str, Any]:
-        """Run another contestant to its end, and return what it measured.
-
-        Raises:
-            TrunklineError: It failed, or did not end within three minutes.
-
-        """
-        return await self._measure(["-m", module, *arguments])
-
-    async def _measure(self, command: Sequence[str]) -> dict[str, Any]:
-        return await asyncio.to_thread(self._run, command)
-
-    def _run(self, command: Sequence[str]) -> dict[str, Any]:
-        name = command[1]
-        root = str(_WORKER.parents[1])
-        environment = {
-            **os.environ,
-            "KAFKA_BOOTSTRAP_SERVERS": self.servers,
-            "PYTHONPATH": root,
-            "TRUNKLINE_DATA_DIR": f".trunkline/bench/{uuid.uuid4().hex[:8]}",
-        }
-        try:
-            done = subprocess.run(
-                [sys.executable, *command],
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise TrunklineError(f"{name} did not end within {_TIMEOUT_S} s") from None
-        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-        if not lines:
-            raise TrunklineError(f"{name} measured nothing:\n{done.stderr[-2000:]}")
-        measured: dict[str, Any] = json.loads(lines[-1])
-        return measured
+        name = f"trunkline, {job.kind}"
+        command = [*our_worker(), msgspec.json.encode(job).decode()]
+        with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as folder:
+            environment = environment_of(self.servers, Path(folder))
+            async with Contestant(name, command, environment) as worker:
+                if not await worker.hears("ended_at", _TIMEOUT_S):
+                    raise TrunklineError(
+                        f"{name} did not end within {_TIMEOUT_S} s:\n{worker.log_tail()}"
+                    )
+                said = await worker.end()
+                seconds = said["ended_at"] - said["began_at"]
+                return {
+                    **{n: said[n] for n in ("handled", "distinct", "out_of_order")},
+                    "seconds": round(seconds, 4),
+                    "cpu_s": round(worker.cpu_s, 3),
+                    "rss_mb": round(worker.peak_mb, 1),
+                }
 
 
-def median_row(contestant: str, rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def event_value(user: int) -> bytes:
+    """Return an event of the seed's size."""
+    return b'{"userId":"%d","email":"user%d@example.com"}' % (user, user)
+
+
+async def delete_topics(servers: str, namespace: str) -> None:
+    """Delete all topics of a namespace: also those that a contestant made for itself."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        there = await admin.list_topics()
+        await admin.delete_topics([t for t in there if t.startswith(f"{namespace}.")])
+    finally:
+        await admin.close()
+
+
+def median_row(contestant: str, rounds: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the round with the median speed as a row, with all rounds' speeds beside it."""
     ordered = sorted(rounds, key=lambda r: r["seconds"])
     middle = ordered[len(ordered) // 2]

@@ -1,49 +1,90 @@
-"""The hand-made consumers that ours is measured against: they stand in ``bench/peers``."""
+"""The consumers and producers that ours is measured against: they stand in ``bench/peers``."""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from trunkline.bench.ours import REPOSITORY
 from trunkline.errors import TrunklineError
 
-_REPOSITORY = Path(__file__).resolve().parents[2]
-PEERS = _REPOSITORY / "bench" / "peers"
+PEERS = REPOSITORY / "bench" / "peers"
+_WITHOUT = "--no-peers"
 _INSTALL_TIMEOUT_S = 300
 
 
 def require_peers() -> None:
-    """Make the peers ready to run: kafkajs is installed once, as its lock file says.
+    """Make kafkajs ready to run: it is installed once, as its lock file says.
 
     Raises:
-        TrunklineError: They, Node or npm are missing, or kafkajs cannot be installed.
+        TrunklineError: The peers, Node or npm are missing, or kafkajs cannot be installed.
 
     """
-    if not PEERS.is_dir():
-        raise TrunklineError(
-            f"{PEERS} is missing: the peers come with the repository, not with the package. "
-            "Run the benchmark from a clone, or with --ours-only."
-        )
+    _require_clone()
     missing = [tool for tool in ("node", "npm") if shutil.which(tool) is None]
     if missing:
         raise TrunklineError(
             f"{' and '.join(missing)} not found: kafkajs needs Node 18 or newer. Install it (on "
-            "Debian: apt-get install nodejs npm), or run with --ours-only."
+            f"Debian: apt-get install nodejs npm), or run with {_WITHOUT}."
         )
-    with (PEERS / "package.json").open() as lock:  # two benchmarks at once install it one by one
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _only_one(PEERS / "package.json"):
         if not (PEERS / "node_modules" / ".package-lock.json").exists():
-            _install()
+            _run(["npm", "ci", "--no-audit", "--no-fund"], PEERS)
 
 
-def _install() -> None:
-    command = ["npm", "ci", "--no-audit", "--no-fund"]
+def peers_python() -> str:
+    """Return a Python that has the Python peers, as their lock file says, and nothing of ours.
+
+    Its environment lies in ``.trunkline`` and is made once.
+
+    Raises:
+        TrunklineError: The peers are missing, or cannot be installed.
+
+    """
+    _require_clone()
+    locked = PEERS / "requirements.txt"
+    content = locked.read_bytes() + sys.version.encode()
+    folder = REPOSITORY / ".trunkline" / f"peers-{hashlib.sha256(content).hexdigest()[:12]}"
+    python, complete = folder / "bin" / "python", folder / "complete"
+    with _only_one(locked):
+        if not complete.exists():
+            uv = (sys.executable, "-m", "uv")
+            _run([*uv, "venv", "--clear", "--python", sys.executable, str(folder)], PEERS)
+            # Named outright: uv would take the environment that it runs in, which is ours.
+            into = ("--python", str(python), "--require-hashes", "--compile-bytecode")
+            _run([*uv, "pip", "install", *into, "-r", str(locked)], PEERS)
+            complete.touch()
+    return str(python)
+
+
+def _require_clone() -> None:
+    if not PEERS.is_dir():
+        raise TrunklineError(
+            f"{PEERS} is missing: the peers come with the repository, not with the package. "
+            f"Run the benchmark from a clone, or with {_WITHOUT}."
+        )
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Let two benchmarks that begin at once install one after the other."""
+    with path.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _run(command: Sequence[str], folder: Path) -> None:
+    shown = " ".join(command)
     try:
         done = subprocess.run(
             command,
-            cwd=PEERS,
+            cwd=folder,
             capture_output=True,
             text=True,
             check=False,
@@ -51,11 +92,11 @@ def _install() -> None:
         )
     except subprocess.TimeoutExpired:
         raise TrunklineError(
-            f"'{' '.join(command)}' in {PEERS} did not end within {_INSTALL_TIMEOUT_S} s. "
-            "Run it by hand to see why, or run the benchmark with --ours-only."
+            f"'{shown}' in {folder} did not end within {_INSTALL_TIMEOUT_S} s. "
+            f"Run it by hand to see why, or run the benchmark with {_WITHOUT}."
         ) from None
     if done.returncode:
         raise TrunklineError(
-            f"'{' '.join(command)}' in {PEERS} failed:\n{done.stderr[-1000:]}\n"
-            "Run it by hand, or run the benchmark with --ours-only."
+            f"'{shown}' in {folder} failed:\n{done.stderr[-1000:]}\n"
+            f"Run it by hand, or run the benchmark with {_WITHOUT}."
         )

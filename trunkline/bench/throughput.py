@@ -1,62 +1,60 @@
-"""One worker, a trivial handler, full guarantees, next to a bare loop (issue 3)."""
+"""One worker, a trivial handler, full guarantees, next to what else there is (issue 5, row 1)."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Awaitable, Callable
-from typing import Any
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
 
-from trunkline.bench.ground import Ground, Job, median_row
-from trunkline.errors import TrunklineError
+from trunkline.bench.ground import Ground
+from trunkline.bench.measure import Reader, read_all
+from trunkline.bench.readers import bare, bare_decoding, ours_batch, ours_one, peers
+from trunkline.bench.rounds import Entry, Row, interleaved
 
-#: The contestant that the ratios are against.
-BARE = "aiokafka getmany, commit per batch"
 PARTITIONS = 3
+#: Contestants that handle a few thousand events a second get a part of them, so that it ends.
+SLOW_SHARE = 20
 
 
 async def throughput(
-    servers: str, count: int, rounds: int, progress: Callable[[str], None]
-) -> list[dict[str, Any]]:
-    """Measure all contestants, interleaved; a wrong count is an error.
+    servers: str, count: int, rounds: int, progress: Callable[[str], None], *, with_peers: bool
+) -> list[Row]:
+    """Measure all contestants, interleaved: preloaded events, one process, a handler that counts.
+
+    Args:
+        servers: ``host:port`` of the brokers.
+        count: Events; slow contestants read a twentieth of it, which their rows say (``events``).
+        rounds: How often each contestant runs.
+        progress: Told what is going on.
+        with_peers: Whether to run the peers, which are installed on first use.
 
     Returns:
-        Rows with ``contestant``, ``events_per_s`` (median of the rounds), ``ratio`` (against the
-        bare loop), ``cpu_s``, ``rss_mb``, ``seconds`` and ``rounds``.
+        Rows, see :func:`trunkline.bench.rounds.interleaved`; ratios are against the bare loop.
+
+    Raises:
+        TrunklineError: One of ours lost or repeated events, or a contestant failed.
 
     """
-    async with Ground(servers, PARTITIONS) as ground:
+    readers = [bare(), bare_decoding(), ours_one(), ours_batch()]
+    if with_peers:
+        progress("Making the peers ready …")
+        readers += await asyncio.to_thread(peers)
+    few = max(1, count // SLOW_SHARE)
+    async with AsyncExitStack() as grounds:
+        large = await grounds.enter_async_context(Ground(servers, PARTITIONS))
+        small = await grounds.enter_async_context(Ground(servers, PARTITIONS))
         progress(f"Preloading {count} events on {PARTITIONS} partitions …")
-        await ground.preload(count)
-        contestants: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
-            BARE: lambda: _bare(ground, count),
-            "aiokafka getmany with the same decoding": lambda: _bare(ground, count, "decode"),
-            "trunkline, a handler for one event": lambda: _ours(ground, count, "one"),
-            "trunkline, a handler for batches": lambda: _ours(ground, count, "batch"),
-        }
-        measured: dict[str, list[dict[str, Any]]] = {name: [] for name in contestants}
-        for number in range(1, rounds + 1):
-            for name, run in contestants.items():
-                progress(f"Round {number} of {rounds}: {name} …")
-                result = await run()
-                if result["handled"] != count:
-                    raise TrunklineError(f"{name} handled {result['handled']} of {count} events")
-                measured[name].append(result)
-    rows = [median_row(name, results) for name, results in measured.items()]
-    for row in rows:
-        row["ratio"] = round(row["events_per_s"] / rows[0]["events_per_s"], 3)
-    return rows
+        await large.preload(count)
+        await small.preload(few)
+        return await interleaved(_entries(readers, (large, count), (small, few)), rounds, progress)
 
 
-async def _bare(ground: Ground, count: int, *options: str) -> dict[str, Any]:
-    return await ground.run(
-        "trunkline.bench.bare",
-        ground.servers,
-        ground.topic,
-        f"{ground.namespace}.{uuid.uuid4().hex[:8]}",
-        str(count),
-        *options,
-    )
-
-
-async def _ours(ground: Ground, count: int, kind: Any) -> dict[str, Any]:
-    return await ground.run_job(Job(ground.namespace, await ground.new_group(), count, kind))
+def _entries(
+    readers: Sequence[Reader], large: tuple[Ground, int], small: tuple[Ground, int]
+) -> list[Entry]:
+    entries = []
+    for reader in readers:
+        ground, count = small if reader.slow else large
+        entries.append(Entry(reader.name, partial(read_all, ground, reader, count), reader.ours))
+    return entries

@@ -1,0 +1,107 @@
+"""A stock Faust agent that keeps its retries in a table: one table write and one send per failure.
+
+python faust_table.py '{"servers", "topic", "dead_letters", "group", "count", "good", "folder"}'
+
+As Faust's documentation has it: a Record, ``async for`` over the stream, ``app.Table`` with its
+changelog in Kafka, ``await topic.send``. The attempts of an event follow each other at once, in the
+agent; then its count is written to the table, durably, and the event goes to the dead letters. This
+is the least that a durable count costs in Faust: a count after each attempt is three writes more.
+While an event is tried, everything behind it waits. Faust acknowledges an event also when the agent
+was cancelled half-way.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+
+import faust
+
+MAX_RETRIES = 3
+PARTITIONS = 3
+
+job = json.loads(sys.argv[1])
+
+
+class UserRegistered(faust.Record):
+    userId: str  # noqa: N815 - the name on the wire
+    email: str
+
+
+app = faust.App(
+    job["group"],
+    broker=[f"kafka://{server}" for server in job["servers"].split(",")],
+    value_serializer="json",
+    topic_partitions=PARTITIONS,
+    datadir=job["folder"],
+    web_enabled=False,
+)
+events = app.topic(job["topic"], value_type=UserRegistered)
+dead_letters = app.topic(job["dead_letters"], value_type=UserRegistered)
+retries = app.Table("retries", default=int, partitions=PARTITIONS)
+
+seen = bytearray(job["count"])
+counts = dict.fromkeys(("handled", "distinct", "attempts"), 0)
+
+
+def say(**line: float) -> None:
+    # Faust makes log lines of what is printed.
+    sys.__stdout__.write(json.dumps(line) + "\n")
+    sys.__stdout__.flush()
+
+
+async def handle(event: UserRegistered) -> None:
+    if event.email.endswith("@fails.example.com"):
+        counts["attempts"] += 1
+        raise ValueError("Processing failed")
+    number = int(event.email[4 : event.email.index("@")])
+    counts["handled"] += 1
+    if not seen[number]:
+        seen[number] = 1
+        counts["distinct"] += 1
+        if counts["distinct"] == job["good"]:
+            say(good_at=time.time())
+
+
+async def take(event: UserRegistered) -> None:
+    attempts = 0
+    while True:
+        try:
+            await handle(event)
+        except ValueError:
+            attempts += 1
+            if attempts <= MAX_RETRIES:
+                continue
+            retries[event.userId] += attempts
+            await dead_letters.send(key=event.userId, value=event)
+        return
+
+
+@app.agent(events)
+async def consume(stream):
+    delivered = 0
+    async for event in stream:
+        if not delivered:
+            say(began_at=time.time())
+        await take(event)
+        delivered += 1
+        if delivered >= job["count"]:
+            say(through_at=time.time())
+
+
+@app.service
+class Summary(faust.Service):
+    async def on_stop(self) -> None:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        say(
+            **counts,
+            cpu_s=round(used.ru_utime + used.ru_stime, 3),
+            rss_mb=round(used.ru_maxrss / 1024, 1),
+        )
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = ["worker", "-l", "warn"]
+    app.main()

@@ -1,0 +1,34 @@
+"""Quix Streams as its documentation has it: a StreamingDataFrame over a JSON topic.
+
+python quix_read.py '{"servers", "topic", "group", "count", "folder"}'
+
+An event is a dict there; that its fields are there is checked by hand. Offsets are committed with
+its checkpoints, every 5 s: at least once.
+"""
+
+from __future__ import annotations
+
+from quixstreams import Application
+
+from trunkline.bench.tally import Tally, job, say
+
+given = job()
+tally = Tally(given["count"])
+app = Application(
+    broker_address=given["servers"],
+    consumer_group=given["group"],
+    auto_offset_reset="earliest",
+    state_dir=given["folder"],
+    loglevel="WARNING",
+)
+events = app.topic(given["topic"], value_deserializer="json")
+stream = app.dataframe(events)
+
+
+def handle(event: dict) -> None:
+    tally.event(event["userId"], event["email"])
+
+
+stream = stream.update(handle)
+app.run()
+say(**tally.summary())

@@ -1,0 +1,125 @@
+"""What all benchmarks' commands share: their options, and how their rows are shown and kept."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from trunkline.broker import ensure_broker
+from trunkline.settings import load_settings
+
+SPEED = (
+    *("contestant", "events_per_s", "ratio", "events", "seconds", "cpu_s", "rss_mb"),
+    *("lost", "repeated"),
+)
+
+#: An option's type: 1 or more.
+COUNT = click.IntRange(1)
+
+_WIDTH = 160
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where the rows of one benchmark go.
+
+    Attributes:
+        bench: The benchmark's name.
+        as_json: Whether to print JSON instead of a table.
+        folder: Where to write ``<bench>.json`` besides; None is nowhere.
+
+    """
+
+    bench: str
+    as_json: bool
+    folder: Path | None
+
+    def show(self, rows: Sequence[Row], columns: Sequence[str]) -> None:
+        """Print a row for each contestant, and keep all of them if asked to."""
+        self._keep(rows)
+        if self.as_json:
+            click.echo(_document(rows), nl=False)
+        else:
+            print_table(rows, columns)
+
+    def show_upright(self, rows: Sequence[Row]) -> None:
+        """Show few contestants of whom much is known: one column each."""
+        names = [name for name in rows[0] if name != "contestant"]
+        upright = [
+            {"contestant": name, **{row["contestant"]: row[name] for row in rows}} for name in names
+        ]
+        self._keep(rows)
+        if self.as_json:
+            click.echo(_document(rows), nl=False)
+        else:
+            print_table(upright, tuple(upright[0]))
+
+    def _keep(self, rows: Sequence[Row]) -> None:
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / f"{self.bench}.json").write_text(_document(rows), "utf-8")
+
+
+def output_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command ``--json`` and ``--out``; it gets them as an :class:`Output`, ``output``."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+    @click.option(
+        "--out",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="FOLDER",
+        help="Write the rows to FOLDER/<bench>.json too.",
+    )
+    @functools.wraps(command)
+    def with_output(*, as_json: bool, out: Path | None, **options: Any) -> None:
+        name = click.get_current_context().info_name or command.__name__
+        command(output=Output(name, as_json, out), **options)
+
+    return with_output
+
+
+#: ``--rounds``: how often each contestant runs.
+rounds_option = click.option("--rounds", default=3, show_default=True, type=COUNT)
+
+#: ``--peers/--no-peers`` as ``peers``; ``--ours-only`` is its older name.
+peers_option = click.option(
+    "--peers/--no-peers",
+    " /--ours-only",
+    default=True,
+    show_default=True,
+    help="Whether to run the peers, which are installed (pip, npm) on first use.",
+)
+
+
+def note(text: str) -> None:
+    """Tell what is going on, beside the result."""
+    click.echo(text, err=True)
+
+
+def servers() -> str:
+    """Return ``host:port`` of the brokers to measure on; starts the embedded one if it must."""
+    return ensure_broker(load_settings())
+
+
+def print_table(rows: Sequence[Row], columns: Sequence[str]) -> None:
+    """Print rows, a line each; what is None or missing stays empty."""
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*("" if row.get(name) is None else str(row[name]) for name in columns))
+    # A file or a log has no width of its own.
+    Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
+
+
+def _document(rows: Sequence[Row]) -> str:
+    return json.dumps({"rows": list(rows)}, indent=2) + "\n"

@@ -34,7 +34,9 @@ def test_throughput_stands_next_to_a_bare_loop(kafka):
     assert rows[0]["ratio"] == 1.0
     for row in rows:
         assert row.keys() >= {"contestant", "events_per_s", "ratio", "cpu_s", "rss_mb", "seconds"}
-        assert row["ratio"] == pytest.approx(row["events_per_s"] / rows[0]["events_per_s"], abs=0.001)
+        assert row["ratio"] == pytest.approx(
+            row["events_per_s"] / rows[0]["events_per_s"], abs=0.001
+        )
         assert (row["lost"], row["repeated"]) == (0, 0)
 
 

@@ -44,7 +44,11 @@ class Handlers:
 
     async def batch(self, events: list[UserRegistered]) -> None:
         """Count a batch."""
-        self.tally.batch([event.user_id for event in events])
+        if self.job.skipped is None:
+            self.tally.batch([event.user_id for event in events])
+            return
+        for event in events:
+            self.tally.event(event.user_id, event.email)
 
     async def wait(self, event: UserRegistered, context: Context) -> None:
         """Wait as a handler that asks a service does, and check the order of the key."""

@@ -78,6 +78,18 @@ def test_concurrency_next_to_the_parallel_consumer(kafka):
     assert [(row["repeated"], row["out_of_order"]) for row in rows] == [(0, 0)] * 2
 
 
+def test_latency_is_measured_from_when_an_event_was_due(kafka):
+    """Each contestant gets the events after the warm-up once, at each rate."""
+    rates = ("--rate", "100", "--rate", "400")
+    rows = bench(kafka, "latency", *rates, "--seconds", "1", "--rounds", "1", "--no-peers")
+    assert [row["per_s"] for row in rows] == [100] * 3 + [400] * 3
+    assert [row["events"] for row in rows] == [100] * 3 + [400] * 3
+    assert [rows[index]["ratio"] for index in (0, 3)] == [1.0, 1.0]
+    for row in rows:
+        assert (row["lost"], row["repeated"]) == (0, 0)
+        assert 0 < row["p50_ms"] <= row["p99_ms"] <= row["p999_ms"] <= row["max_ms"]
+
+
 def needs(tool):
     """Skip where a tool is missing, but never in CI."""
     if shutil.which(tool) is None:

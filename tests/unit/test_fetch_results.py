@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from weakref import ref
+
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
@@ -68,7 +71,20 @@ def fetched(data, position, aborted=(), on_unreadable=unreadable):
     results = FetchResults(frozenset({"ours"}), no_jump, on_unreadable)
     assignment = Assignment(position)
     results[TP] = FetchResult(TP, assignment=assignment, partition_records=records, backoff=0)
-    return results[TP], assignment.state
+    return results.pop(TP), assignment.state
+
+
+def test_fetched_bytes_are_freed_without_the_garbage_collector():
+    """It runs seldom in a worker: what was taken must not wait for it with all its bytes."""
+    result, _state = fetched(batch(5, [b"a"]), 5)
+    left = [ref(result), ref(result._partition_records)]
+    gc.disable()
+    try:
+        result.getall()
+        del result
+        assert [reference() for reference in left] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_takes_all_records_and_moves_the_position_behind_them():

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from aiokafka.protocol.group import MemberAssignment
 
 from trunkline.bench.contestant import Contestant
@@ -50,7 +51,13 @@ async def until_assigned(
 
 async def _shares(admin: AIOKafkaAdminClient, group: str, topic: str) -> list[int]:
     shares = []
-    for response in await admin.describe_consumer_groups([group]):
+    try:
+        responses = await admin.describe_consumer_groups([group])
+    except KafkaError as error:
+        if not error.retriable:
+            raise
+        return []  # The first group of a new broker: it is still making its offsets topic.
+    for response in responses:
         for error, _, state, _, _, members, *_ in response.groups:
             if error or state != "Stable":
                 return []

@@ -13,7 +13,7 @@ from trunkline.delivery.producer import OutRecord, RecordProducer
 #: Records and bytes of one call at most.
 _CHUNK = 10_000
 _CHUNK_BYTES = 16 * 1024 * 1024
-_TICK_S = 0.005
+_TICK_S = 0.001
 
 
 @asynccontextmanager
@@ -49,7 +49,7 @@ async def publish_at_rate(
     records_of: Callable[[range], Sequence[OutRecord]],
     count: int | None = None,
 ) -> None:
-    """Publish records evenly over time, a few every 5 ms, until all are or it is cancelled.
+    """Publish records evenly over time, a few every millisecond, until all are or it is cancelled.
 
     Args:
         producer: It is started.

@@ -52,6 +52,10 @@ class FetchResults(dict[Any, Any]):
 
         At most ``max.partition.fetch.bytes`` (or one larger batch), so no other limit is kept.
         """
+        # A result that holds itself keeps the fetched bytes until the next garbage collection, and
+        # a worker puts those off (see app.py). From here on the method is aiokafka's own again:
+        # there is nothing left for it to return.
+        del result.getall
         if not result.check_assignment(tp) or not result.has_more():
             return []
         fetched = result._partition_records
@@ -64,6 +68,8 @@ class FetchResults(dict[Any, Any]):
             self._on_unreadable(tp, fetched.next_fetch_offset, error)
         result._update_position()
         result._partition_records = None
+        # aiokafka's own generator over the records, which nobody has begun, holds them too.
+        fetched._records_iterator = None
         assignment, end = self._ends.get(tp, (None, begin))
         if assignment is result._assignment and begin > end:
             self._on_jump(tp, end, begin)

@@ -12,6 +12,7 @@ COMMANDS = (
     "throughput",
     "scaling",
     "concurrency",
+    "latency",
     "failures",
     "retry-delay",
     "recovery",

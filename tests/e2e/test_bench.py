@@ -90,6 +90,19 @@ def test_latency_is_measured_from_when_an_event_was_due(kafka):
         assert 0 < row["p50_ms"] <= row["p99_ms"] <= row["p999_ms"] <= row["max_ms"]
 
 
+def test_publishing_is_counted_from_outside(kafka):
+    """All that was acknowledged stands in the topic once; ratios are against the same way."""
+    needs("node")
+    needs("npm")
+    rows = bench(kafka, "publish", "--count", "3000", "--rounds", "1")
+    assert [row["events"] for row in rows] == [3000] * 4 + [300] * 3
+    assert [rows[index]["ratio"] for index in (0, 4)] == [1.0, 1.0]
+    for row in rows:
+        assert (row["lost"], row["repeated"]) == (0, 0)
+        assert row["events_per_s"] > 0
+        assert row["cpu_s"] > 0
+
+
 def needs(tool):
     """Skip where a tool is missing, but never in CI."""
     if shutil.which(tool) is None:

@@ -53,8 +53,8 @@ async def _shares(admin: AIOKafkaAdminClient, group: str, topic: str) -> list[in
     shares = []
     try:
         responses = await admin.describe_consumer_groups([group])
-    except KafkaError as error:
-        if not error.retriable:
+    except KafkaError as refused:
+        if not refused.retriable:
             raise
         return []  # The first group of a new broker: it is still making its offsets topic.
     for response in responses:

@@ -56,13 +56,18 @@ def ground_topology(namespace: str, partitions: int, *groups: str) -> Topology:
     return Topology(namespace, services, (Topic(EVENTS, partitions, model=UserRegistered),))
 
 
+def new_namespace() -> str:
+    """Return a namespace that nobody has used."""
+    return f"bench-{uuid.uuid4().hex[:8]}"
+
+
 class Ground:
     """A topic with events, and groups that read it; all topics are deleted at the end."""
 
     def __init__(self, servers: str, partitions: int) -> None:
         self.servers = servers
         self.partitions = partitions
-        self.namespace = f"bench-{uuid.uuid4().hex[:8]}"
+        self.namespace = new_namespace()
         self._groups: list[str] = []
         self.topic = self._topology().topic(EVENTS).name
 

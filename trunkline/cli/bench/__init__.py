@@ -12,6 +12,7 @@ COMMANDS = (
     "throughput",
     "scaling",
     "concurrency",
+    "publish",
     "latency",
     "failures",
     "retry-delay",

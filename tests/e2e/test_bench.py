@@ -103,6 +103,17 @@ def test_publishing_is_counted_from_outside(kafka):
         assert row["cpu_s"] > 0
 
 
+def test_broadcast_reaches_every_client_of_every_pod(kafka):
+    """All clients get each notification once, or those of their own user."""
+    few = ("--pods", "2", "--clients", "20", "--rate", "50", "--seconds", "1", "--rounds", "1")
+    rows = bench(kafka, "broadcast", *few)
+    assert [(row["pods"], row["clients"]) for row in rows] == [(1, 1), (2, 2), (1, 20), (1, 20)]
+    assert [row["events"] for row in rows] == [50, 100, 50, 1000]
+    for row in rows:
+        assert (row["lost"], row["repeated"]) == (0, 0)
+        assert 0 < row["p50_ms"] <= row["p99_ms"] <= row["p999_ms"] <= row["max_ms"]
+
+
 def needs(tool):
     """Skip where a tool is missing, but never in CI."""
     if shutil.which(tool) is None:

@@ -16,6 +16,7 @@ COMMANDS = (
     "latency",
     "failures",
     "retry-delay",
+    "broadcast",
     "recovery",
 )
 

@@ -114,6 +114,15 @@ def test_broadcast_reaches_every_client_of_every_pod(kafka):
         assert 0 < row["p50_ms"] <= row["p99_ms"] <= row["p999_ms"] <= row["max_ms"]
 
 
+def test_failover_counts_every_event_of_a_killed_pod(kafka):
+    """It is killed with ``kill -9`` under load: its partitions stood still, and nothing is lost."""
+    only = ("--only", "started again at once, static", "--rounds", "1", "--rate", "200")
+    [row] = bench(kafka, "failover", *only)
+    assert row["lost"] == 0
+    assert row["seconds"] > row["least_s"] > 0
+    assert row["events"] > 0
+
+
 def needs(tool):
     """Skip where a tool is missing, but never in CI."""
     if shutil.which(tool) is None:

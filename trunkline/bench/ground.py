@@ -32,22 +32,25 @@ class Job(msgspec.Struct):
         namespace: Of the topics.
         plain_group: Without the namespace.
         count: How many events there are.
-        kind: ``one`` or ``batch`` (trivial), or ``wait`` (sleeps, by key).
+        kind: ``one`` or ``batch`` (trivial), ``wait`` (sleeps, by key), or ``journal`` (writes down
+            what it handles).
         concurrency: Keys at once.
         wait_ms: How long ``wait`` sleeps at most.
         share: How many of the events come to this worker; None is all.
         skipped: How many only warm it up; set, it measures how late the others come.
+        journal: File of the kind ``journal``; it gets a line ``partition offset time`` for each.
 
     """
 
     namespace: str
     plain_group: str
     count: int
-    kind: Literal["one", "batch", "wait"] = "one"
+    kind: Literal["one", "batch", "wait", "journal"] = "one"
     concurrency: int = 1
     wait_ms: float = 5.0
     share: int | None = None
     skipped: int | None = None
+    journal: str | None = None
 
 
 def ground_topology(namespace: str, partitions: int, *groups: str) -> Topology:

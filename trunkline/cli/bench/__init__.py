@@ -17,6 +17,7 @@ COMMANDS = (
     "failures",
     "retry-delay",
     "broadcast",
+    "failover",
     "recovery",
 )
 

@@ -9,10 +9,9 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import IO, Any
 
-from trunkline.bench.usage import Usage, usage_of
+from trunkline.bench.usage import Usage, rss_bytes, usage_of
 from trunkline.errors import TrunklineError
 
 _END_TIMEOUT_S = 20.0
@@ -73,8 +72,7 @@ class Contestant:
     @property
     def rss_bytes(self) -> int:
         """Memory that it has now."""
-        status = Path(f"/proc/{self._started.pid}/status").read_text("ascii")
-        return int(status.split("VmRSS:")[1].split()[0]) * 1024
+        return rss_bytes(self._started.pid)
 
     @property
     def cpu_s(self) -> float:

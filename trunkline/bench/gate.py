@@ -20,9 +20,9 @@ class HeldEvents:
     partitions, before there is anything to read.
     """
 
-    def __init__(self, ground: Ground, count: int) -> None:
+    def __init__(self, ground: Ground, count: int, first: int = 0) -> None:
         self._ground = ground
-        self._count = count
+        self._numbers = range(first, first + count)
         self._producer = AIOKafkaProducer(
             bootstrap_servers=ground.servers,
             transactional_id=f"bench-{uuid.uuid4().hex[:8]}",
@@ -48,7 +48,7 @@ class HeldEvents:
 
     async def _write(self, partition: int) -> None:
         batch = self._producer.create_batch()
-        for number in range(partition, self._count, self._ground.partitions):
+        for number in self._numbers[partition :: self._ground.partitions]:
             key, value = b"%d" % number, event_value(number)
             if batch.append(key=key, value=value, timestamp=None) is None:
                 await self._send(batch, partition)

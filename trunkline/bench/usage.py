@@ -20,7 +20,7 @@ class Usage:
 def usage_of(pid: int) -> Usage:
     """Return what a process, its children and their children have used; 0 when it is gone."""
     cpu_s, peak_bytes = 0.0, 0
-    for process in _tree(pid):
+    for process in processes_of(pid):
         try:
             cpu_s += sum(psutil.Process(process).cpu_times()[:4])
             peak_bytes += _peak_bytes(process)
@@ -29,7 +29,15 @@ def usage_of(pid: int) -> Usage:
     return Usage(cpu_s, peak_bytes)
 
 
-def _tree(pid: int) -> Iterator[int]:
+def rss_bytes(pid: int) -> int:
+    """Return the memory that a process has now, without its children's; 0 when it is gone."""
+    try:
+        return psutil.Process(pid).memory_info().rss
+    except psutil.Error:
+        return 0
+
+
+def processes_of(pid: int) -> Iterator[int]:
     """Yield the process and its descendants; psutil would look at every process there is."""
     yield pid
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
@@ -38,7 +46,7 @@ def _tree(pid: int) -> Iterator[int]:
         except OSError:
             continue
         for child in pids:
-            yield from _tree(int(child))
+            yield from processes_of(int(child))
 
 
 def _peak_bytes(pid: int) -> int:

@@ -19,6 +19,8 @@ COMMANDS = (
     "broadcast",
     "failover",
     "recovery",
+    "starting",
+    "sizes",
 )
 
 

@@ -119,7 +119,7 @@ class Chain:
         counters, wants_context = self._counters, self._wants_context
         holds, breaker = self._holds, self._target.breaker
         for record in records:
-            if holds and await self._divert(record):
+            if holds and holds.concern(record) and await self._divert(record):
                 continue
             try:
                 key = record.key
@@ -175,7 +175,7 @@ class Chain:
         good = []
         decode, holds = self._decode, self._holds
         for record in records:
-            if holds and await self._divert(record):
+            if holds and holds.concern(record) and await self._divert(record):
                 continue
             try:
                 self._check_key(record.key)

@@ -126,6 +126,10 @@ class PartitionHolds:
             last_ms = max(last_ms, seen[2])
         self._delivered = first, first_ms, last_ms
 
+    def concern(self, record: Delivered) -> bool:
+        """Whether a delivered event may be due anything but handling: most are not, at no cost."""
+        return record.key in self._keys or record.offset in self._singles
+
     def verdict(self, record: Delivered) -> Verdict:
         """Decide what a delivered event is due."""
         hold = None if record.key is None else self._keys.get(record.key)

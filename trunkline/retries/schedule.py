@@ -81,9 +81,6 @@ class _Lane:
         self.held = 0
         self.last = -1
 
-    def __len__(self) -> int:
-        return 1 + len(self.parked or ())
-
     def append(self, waiting: Waiting) -> None:
         if self.parked is None:
             self.parked = deque()
@@ -115,7 +112,7 @@ class Schedule:
         self._lanes: dict[LaneId, _Lane] = {}
         # (due, order, a number that breaks ties, event); stale ones are passed over.
         self._due: list[tuple[int, int, int, Waiting]] = []
-        self._pushed = 0
+        self._pushed = self._parked = 0
         self._now_ms = 0
 
     def __len__(self) -> int:
@@ -125,7 +122,7 @@ class Schedule:
     @property
     def parked(self) -> int:
         """How many of them stand behind another one of their key."""
-        return sum(len(lane) - 1 for lane in self._lanes.values())
+        return self._parked
 
     @property
     def lanes(self) -> int:
@@ -156,6 +153,7 @@ class Schedule:
             lane = self._lanes[waiting.lane] = _Lane(waiting)
         else:
             lane.append(waiting)
+            self._parked += 1
         if waiting.held:
             lane.held += 1
             # Not the highest: a topic that was made anew counts from 0 again.
@@ -204,12 +202,12 @@ class Schedule:
             return gone
         lane = self._lanes[waiting.lane]
         was_head = lane.head is waiting
-        is_left = lane.remove(waiting)
+        is_left = self._remove(lane, waiting)
         self._leave(lane, waiting)
         while is_left and lane.head.discarded and not lane.head.running:
             ghost = lane.head
             del self._waiting[ghost.id]
-            is_left = lane.remove(ghost)
+            is_left = self._remove(lane, ghost)
             self._leave(lane, ghost)
             gone.append(ghost)
         if not is_left:
@@ -267,6 +265,12 @@ class Schedule:
 
     def _is_head(self, waiting: Waiting) -> bool:
         return waiting.lane is None or self._lanes[waiting.lane].head is waiting
+
+    def _remove(self, lane: _Lane, waiting: Waiting) -> bool:
+        is_left = lane.remove(waiting)
+        if is_left:  # either it was parked itself, or a parked one is the head now
+            self._parked -= 1
+        return is_left
 
     def _leave(self, lane: _Lane, waiting: Waiting) -> None:
         if not waiting.held:

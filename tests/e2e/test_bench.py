@@ -123,6 +123,19 @@ def test_failover_counts_every_event_of_a_killed_pod(kafka):
     assert row["events"] > 0
 
 
+def test_sizes_are_next_to_a_bare_loop_and_drawn(kafka, tmp_path):
+    """Every size has a bare loop beside it; with --out the rows are kept and drawn."""
+    sizes = ("--partitions", "2", "--value-bytes", "5000", "--blocked", "0", "--blocked", "100")
+    few = ("--count", "2000", "--rounds", "1", "--out", str(tmp_path))
+    rows = bench(kafka, "sizes", *sizes, *few)
+    assert len(rows) == 6
+    assert [rows[index]["ratio"] for index in (0, 2, 4)] == [1.0] * 3
+    for row in rows:
+        assert (row["lost"], row["repeated"]) == (0, 0)
+    assert json.loads((tmp_path / "sizes.json").read_text("utf-8")) == {"rows": rows}
+    assert "100 keys blocked" in (tmp_path / "sizes.svg").read_text("utf-8")
+
+
 def needs(tool):
     """Skip where a tool is missing, but never in CI."""
     if shutil.which(tool) is None:

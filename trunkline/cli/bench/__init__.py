@@ -21,6 +21,7 @@ COMMANDS = (
     "recovery",
     "starting",
     "sizes",
+    "quick",
 )
 
 

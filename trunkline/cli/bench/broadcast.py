@@ -8,11 +8,15 @@ import click
 
 from trunkline.bench.broadcast import broadcast as run
 from trunkline.cli.bench.output import COUNT, Output, note, output_options, rounds_option, servers
+from trunkline.cli.bench.plots import Plot
 
 COLUMNS = (
     *("contestant", "p50_ms", "p99_ms", "p999_ms", "max_ms", "ratio", "events", "events_per_s"),
     *("cpu_s", "rss_mb", "lost", "repeated"),
 )
+
+#: What is drawn.
+PLOT = Plot("Milliseconds from due to every client: less is better", ("p50_ms", "p99_ms"))
 
 
 @click.command()
@@ -44,4 +48,4 @@ def broadcast(
         rounds=rounds,
         progress=note,
     )
-    output.show(asyncio.run(measured), COLUMNS)
+    output.show(asyncio.run(measured), COLUMNS, PLOT)

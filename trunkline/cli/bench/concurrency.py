@@ -16,8 +16,12 @@ from trunkline.cli.bench.output import (
     rounds_option,
     servers,
 )
+from trunkline.cli.bench.plots import Plot
 
 COLUMNS = ("contestant", "seconds", "events_per_s", "ratio", "cpu_s", "rss_mb", "out_of_order")
+
+#: What is drawn.
+PLOT = Plot("Seconds until all is handled: less is better", ("seconds",))
 
 
 @click.command()
@@ -42,4 +46,4 @@ def concurrency(
     the first handler's start to the last one's end.
     """
     rows = asyncio.run(run(servers(), count, rounds, keys, note, ours_only=not peers))
-    output.show(rows, COLUMNS)
+    output.show(rows, COLUMNS, PLOT)

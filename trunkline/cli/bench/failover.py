@@ -9,11 +9,15 @@ import click
 from trunkline.bench.failover import SCENARIOS
 from trunkline.bench.failover import failover as run
 from trunkline.cli.bench.output import COUNT, Output, note, output_options, rounds_option, servers
+from trunkline.cli.bench.plots import Plot
 
 COLUMNS = (
     *("contestant", "seconds", "least_s", "ratio", "events", "cpu_s", "rss_mb", "lost"),
     *("repeated", "rounds"),
 )
+
+#: What is drawn.
+PLOT = Plot("Longest pause of a partition in seconds: less is better", ("seconds",))
 
 
 @click.command()
@@ -32,4 +36,4 @@ def failover(rate: int, only: str, rounds: int, output: Output) -> None:
     if not scenarios:
         names = "\n  ".join(scenario.name for scenario in SCENARIOS)
         raise click.BadParameter(f"no scenario has {only!r} in its name. They are:\n  {names}")
-    output.show(asyncio.run(run(servers(), rate, rounds, note, scenarios)), COLUMNS)
+    output.show(asyncio.run(run(servers(), rate, rounds, note, scenarios)), COLUMNS, PLOT)

@@ -16,6 +16,7 @@ from trunkline.cli.bench.output import (
     rounds_option,
     servers,
 )
+from trunkline.cli.bench.plots import Plot
 
 COLUMNS = (
     "contestant",
@@ -27,6 +28,9 @@ COLUMNS = (
     "lost",
     "repeated",
 )
+
+#: What is drawn.
+PLOT = Plot("Seconds until all is handled or dead: less is better", ("seconds",))
 
 
 @click.command()
@@ -56,4 +60,4 @@ def failures(count: int, share: float, rounds: int, peers: bool, output: Output)
     "repeated" are events, counted from outside.
     """
     rows = asyncio.run(run(servers(), count, rounds, note, ours_only=not peers, share=share))
-    output.show(rows, COLUMNS)
+    output.show(rows, COLUMNS, PLOT)

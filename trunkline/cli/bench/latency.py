@@ -16,11 +16,15 @@ from trunkline.cli.bench.output import (
     rounds_option,
     servers,
 )
+from trunkline.cli.bench.plots import Plot
 
 COLUMNS = (
     *("contestant", "p50_ms", "p99_ms", "p999_ms", "max_ms", "ratio", "cpu_s", "rss_mb"),
     *("lost", "repeated"),
 )
+
+#: What is drawn.
+PLOT = Plot("Milliseconds from due to handled: less is better", ("p50_ms", "p99_ms"))
 
 
 @click.command()
@@ -51,4 +55,4 @@ def latency(
     "ratio" is the bare loop's p99 divided by the contestant's: 2 is half as late.
     """
     rows = asyncio.run(run(servers(), rates, seconds, rounds, note, with_peers=peers))
-    output.show(rows, COLUMNS)
+    output.show(rows, COLUMNS, PLOT)

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from trunkline.broker import ensure_broker
+from trunkline.cli.bench.plots import Plot
 from trunkline.settings import load_settings
 
 SPEED = (
@@ -37,7 +38,7 @@ class Output:
     Attributes:
         bench: The benchmark's name.
         as_json: Whether to print JSON instead of a table.
-        folder: Where to write ``<bench>.json`` besides; None is nowhere.
+        folder: Where to write ``<bench>.json`` and ``<bench>.svg`` besides; None is nowhere.
 
     """
 
@@ -45,30 +46,31 @@ class Output:
     as_json: bool
     folder: Path | None
 
-    def show(self, rows: Sequence[Row], columns: Sequence[str]) -> None:
-        """Print a row for each contestant, and keep all of them if asked to."""
-        self._keep(rows)
+    def show(self, rows: Sequence[Row], columns: Sequence[str], plot: Plot) -> None:
+        """Print a row for each contestant, and keep and draw all of them if asked to."""
+        self._keep(rows, plot)
         if self.as_json:
             click.echo(_document(rows), nl=False)
         else:
             print_table(rows, columns)
 
-    def show_upright(self, rows: Sequence[Row]) -> None:
+    def show_upright(self, rows: Sequence[Row], plot: Plot) -> None:
         """Show few contestants of whom much is known: one column each."""
         names = [name for name in rows[0] if name != "contestant"]
         upright = [
             {"contestant": name, **{row["contestant"]: row[name] for row in rows}} for name in names
         ]
-        self._keep(rows)
+        self._keep(rows, plot)
         if self.as_json:
             click.echo(_document(rows), nl=False)
         else:
             print_table(upright, tuple(upright[0]))
 
-    def _keep(self, rows: Sequence[Row]) -> None:
+    def _keep(self, rows: Sequence[Row], plot: Plot) -> None:
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / f"{self.bench}.json").write_text(_document(rows), "utf-8")
+            (self.folder / f"{self.bench}.svg").write_text(plot.svg(rows), "utf-8")
 
 
 def output_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -79,7 +81,7 @@ def output_options(command: Callable[..., None]) -> Callable[..., None]:
         "--out",
         type=click.Path(file_okay=False, path_type=Path),
         metavar="FOLDER",
-        help="Write the rows to FOLDER/<bench>.json too.",
+        help="Write the rows to FOLDER/<bench>.json too, and draw <bench>.svg.",
     )
     @functools.wraps(command)
     def with_output(*, as_json: bool, out: Path | None, **options: Any) -> None:

@@ -17,6 +17,10 @@ from trunkline.cli.bench.output import (
     rounds_option,
     servers,
 )
+from trunkline.cli.bench.plots import Plot
+
+#: What is drawn.
+PLOT = Plot("Acknowledged events a second: more is better", ("events_per_s",))
 
 
 @click.command()
@@ -30,4 +34,4 @@ def publish(count: int, rounds: int, peers: bool, output: Output) -> None:
     Every producer is idempotent and awaits acks=all. Contestants that publish one event at a time
     publish a tenth ("events"); "ratio" is against aiokafka used in the same way.
     """
-    output.show(asyncio.run(run(servers(), count, rounds, note, with_peers=peers)), SPEED)
+    output.show(asyncio.run(run(servers(), count, rounds, note, with_peers=peers)), SPEED, PLOT)

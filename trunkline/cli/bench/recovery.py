@@ -8,6 +8,10 @@ import click
 
 from trunkline.bench.recovery import recovery as run
 from trunkline.cli.bench.output import COUNT, Output, note, output_options, servers
+from trunkline.cli.bench.plots import Plot
+
+#: What is drawn.
+PLOT = Plot("Seconds until a new worker is at work: less is better", ("start_s", "recovery_s"))
 
 
 @click.command()
@@ -15,4 +19,4 @@ from trunkline.cli.bench.output import COUNT, Output, note, output_options, serv
 @output_options
 def recovery(waiting: int, output: Output) -> None:
     """What waiting retries cost in memory, and how long a new pod takes to have them."""
-    output.show_upright(asyncio.run(run(servers(), waiting, note)))
+    output.show_upright(asyncio.run(run(servers(), waiting, note)), PLOT)

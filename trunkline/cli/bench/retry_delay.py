@@ -8,6 +8,10 @@ import click
 
 from trunkline.bench.retry_delay import retry_delay as run
 from trunkline.cli.bench.output import COUNT, Output, note, output_options, servers
+from trunkline.cli.bench.plots import Plot
+
+#: What is drawn.
+PLOT = Plot("Milliseconds that a retry is late: less is better", ("p50_ms", "p99_ms", "p999_ms"))
 
 
 @click.command("retry-delay")
@@ -33,4 +37,4 @@ from trunkline.cli.bench.output import COUNT, Output, note, output_options, serv
 @output_options
 def retry_delay(waiting: int, delay_s: float, load_per_s: int, output: Output) -> None:
     """How late retries begin, measured in the handler; never early."""
-    output.show_upright(asyncio.run(run(servers(), waiting, delay_s, load_per_s, note)))
+    output.show_upright(asyncio.run(run(servers(), waiting, delay_s, load_per_s, note)), PLOT)

@@ -8,11 +8,15 @@ import click
 
 from trunkline.bench.scaling import scaling as run
 from trunkline.cli.bench.output import COUNT, Output, note, output_options, rounds_option, servers
+from trunkline.cli.bench.plots import Plot
 
 COLUMNS = (
     *("contestant", "workers", "events_per_s", "ratio", "scale", "seconds", "cpu_s", "rss_mb"),
     *("lost", "repeated"),
 )
+
+#: What is drawn.
+PLOT = Plot("Events a second, all workers together: more is better", ("events_per_s",))
 
 
 @click.command()
@@ -28,4 +32,4 @@ def scaling(count: int, workers: tuple[int, ...], rounds: int, output: Output) -
     "ratio" is against as many bare loops, "scale" against one of the same kind: what several bare
     loops gain is what the machine has left for more.
     """
-    output.show(asyncio.run(run(servers(), count, rounds, workers, note)), COLUMNS)
+    output.show(asyncio.run(run(servers(), count, rounds, workers, note)), COLUMNS, PLOT)

@@ -16,6 +16,10 @@ from trunkline.cli.bench.output import (
     rounds_option,
     servers,
 )
+from trunkline.cli.bench.plots import Plot
+
+#: What is drawn.
+PLOT = Plot("Events a second: more is better", ("events_per_s",))
 
 
 @click.command()
@@ -69,4 +73,4 @@ def sizes(
         value_bytes=value_bytes,
         blocked=blocked,
     )
-    output.show(asyncio.run(measured), SPEED)
+    output.show(asyncio.run(measured), SPEED, PLOT)

@@ -17,6 +17,10 @@ from trunkline.cli.bench.output import (
     rounds_option,
     servers,
 )
+from trunkline.cli.bench.plots import Plot
+
+#: What is drawn.
+PLOT = Plot("Events a second: more is better", ("events_per_s",))
 
 
 @click.command()
@@ -30,4 +34,4 @@ def throughput(count: int, rounds: int, peers: bool, output: Output) -> None:
     Contestants that handle few events a second read a twentieth of them ("events"). "lost" and
     "repeated" are events, counted by the handler; ours must have none.
     """
-    output.show(asyncio.run(run(servers(), count, rounds, note, with_peers=peers)), SPEED)
+    output.show(asyncio.run(run(servers(), count, rounds, note, with_peers=peers)), SPEED, PLOT)

@@ -30,6 +30,7 @@ from tables.orders import Orders
 from tables.users import Users
 from trunkline import topology as names
 from trunkline.delivery.app import DeliveryApp
+from trunkline.delivery.event_loop import use_event_loop
 from trunkline.delivery.handler import Handler, Subscription
 from trunkline.delivery.producer import RecordProducer
 from trunkline.delivery.receiver import BroadcastReceiver
@@ -292,6 +293,7 @@ def __getattr__(name: str) -> Any:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
+        use_event_loop(load_settings())
         made = create_app()
     except TrunklineError as error:
         sys.stderr.write(f"Error: {error}\n")

@@ -22,6 +22,7 @@ from models import UserRegistered
 from trunkline.bench.ground import EVENTS, Job, ground_topology
 from trunkline.bench.tally import Lateness, Tally, say
 from trunkline.delivery.app import DeliveryApp, DeliveryWorker
+from trunkline.delivery.event_loop import use_event_loop
 from trunkline.delivery.handler import Context, Handler, Subscription
 from trunkline.delivery.startstop import StartStop
 from trunkline.settings import load_settings
@@ -103,6 +104,7 @@ def make_app(job: Job) -> DeliveryApp:
 
 
 if __name__ == "__main__":
+    use_event_loop(load_settings())
     made = make_app(msgspec.json.decode(sys.argv[1], type=Job))
     sys.argv[1:] = []
     DeliveryWorker(made, loglevel="WARNING").execute_from_commandline()

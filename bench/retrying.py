@@ -20,6 +20,7 @@ from models import UserRegistered
 from trunkline.bench.failing import FAILS, number_of
 from trunkline.bench.ground import EVENTS, ground_topology
 from trunkline.delivery.app import DeliveryApp, DeliveryWorker
+from trunkline.delivery.event_loop import use_event_loop
 from trunkline.delivery.handler import Context, Subscription
 from trunkline.delivery.startstop import StartStop
 from trunkline.settings import load_settings
@@ -175,6 +176,7 @@ def make_app(job: Job) -> DeliveryApp:
 
 
 if __name__ == "__main__":
+    use_event_loop(load_settings())
     made = make_app(msgspec.json.decode(sys.argv[1], type=Job))
     sys.argv[1:] = []
     DeliveryWorker(made, loglevel="WARNING").execute_from_commandline()

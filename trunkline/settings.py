@@ -74,6 +74,8 @@ class Settings(BaseSettings):
     drain_timeout_s: Annotated[float, Field(ge=0.1, le=600)] = 5.0
     #: SIGTERM ends a worker within this time, whatever hangs.
     shutdown_timeout_s: Annotated[float, Field(ge=1, le=600)] = 9.0
+    #: What workers run on; ``asyncio`` is Python's own loop.
+    event_loop: Literal["uvloop", "asyncio"] = "uvloop"
     #: How soon new partitions and topics are noticed.
     metadata_max_age_s: Annotated[float, Field(ge=0.5, le=3600)] = 30.0
     #: Events of a partition that may be unfinished before fetching it pauses, and their bytes; one

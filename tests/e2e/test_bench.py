@@ -134,6 +134,7 @@ def test_sizes_are_next_to_a_bare_loop_and_drawn(kafka, tmp_path):
         assert (row["lost"], row["repeated"]) == (0, 0)
     assert json.loads((tmp_path / "sizes.json").read_text("utf-8")) == {"rows": rows}
     assert "100 keys blocked" in (tmp_path / "sizes.svg").read_text("utf-8")
+    assert (tmp_path / "sizes.md").read_text("utf-8").count("\n") == 2 + len(rows)
 
 
 def needs(tool):

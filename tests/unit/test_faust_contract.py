@@ -23,7 +23,7 @@ from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator, NoGroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator, MessageBatch
-from aiokafka.producer.sender import Sender
+from aiokafka.producer.sender import AddPartitionsToTxnHandler, Sender
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.record.default_records import _DefaultRecordBatchPy, _DefaultRecordPy
 from aiokafka.record.memory_records import MemoryRecords
@@ -246,6 +246,10 @@ READ = {
         "_batches does its work; TolerantBatch.__iter__ relies on it",
     ),
     _DefaultRecordBatchPy._read_msg: ("894f0010", "LenientBatch._read_msg replaces it"),
+    AddPartitionsToTxnHandler.handle_response: (
+        "509a775f",
+        "producer_link.py shortens BACKOFF_OVERRIDE, which it reads from its module",
+    ),
     GroupCoordinator.ensure_active_group: (
         "24f80ff4",
         "heartbeats go on while revocation is awaited",

@@ -60,6 +60,7 @@ def peers() -> list[Reader]:
         python_peer("faststream_read.py", "FastStream, default", "default", slow=True),
         python_peer("faststream_read.py", "FastStream, batch", "batch"),
         python_peer("quix_read.py", "Quix Streams", "default"),
+        python_peer("quix_read.py", "Quix Streams, fetch.queue.backoff.ms 1", "tuned"),
         python_peer("faust_read.py", "stock Faust, async for", "async_for", slow=True),
         python_peer("faust_read.py", "stock Faust, take", "take", slow=True),
         python_peer("confluent_read.py", "confluent-kafka consume", "plain"),

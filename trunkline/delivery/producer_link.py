@@ -3,7 +3,7 @@
 aiokafka's idempotent producer never gives a batch up (it retries for ever), its ``stop()`` waits
 for that, and after any refused batch its sequence numbers have a gap, so that the partition refuses
 everything that follows. Hence a link is never mended: it is killed, and a new one is opened.
-What reaches into aiokafka (0.14.0, pinned) to kill it stands in :func:`_kill` and nowhere else.
+What reaches into aiokafka (0.14.0, pinned) stands in :func:`_kill`, and in one constant of its.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, ProducerClosed
+from aiokafka.producer import sender
 
 from trunkline.errors import BrokerError, PublishError
 
@@ -23,6 +24,10 @@ from trunkline.errors import BrokerError, PublishError
 _KILL_TIMEOUT_S = 1.0
 #: How long a topic that the brokers do not know yet may take to appear.
 _TOPIC_WAIT_S = 2.0
+#: A transaction can begin only when the markers of the one before are written, which the brokers do
+#: after they have answered its commit. Until then they say so, and this is how soon they are asked
+#: again. aiokafka (as the Java client) waits 20 ms: more than a whole transaction takes.
+sender.BACKOFF_OVERRIDE = 0.002
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ class Trials:
     Args:
         failures: What all of this worker's failures partitions share.
         ledger: What waits.
-        on_lost: Called when the table cannot be read any more.
+        on_lost: Called when the table cannot be read any more, or an attempt ended in a mistake of
+            ours.
 
     """
 
@@ -39,7 +40,9 @@ class Trials:
         self._ledger = ledger
         self._on_lost = on_lost
         self._burials = Burials(failures, ledger)
-        self._workers = Workers(failures.concurrency, self._take, self._try, self._next_in_s)
+        self._workers = Workers(
+            failures.concurrency, self._take, self._try, self._next_in_s, self._died
+        )
 
     @property
     def running(self) -> int:
@@ -60,6 +63,10 @@ class Trials:
     def _next_in_s(self) -> float | None:
         due_ms = self._ledger.schedule.next_due_ms()
         return None if due_ms is None else due_ms / 1000 - time.time()
+
+    def _died(self, error: BaseException) -> None:
+        """Begin anew from what is durable: what the worker was at would never be tried again."""
+        self._on_lost(StoreLostError(f"A retry worker died: {error!r}"))
 
     async def _try(self, waiting: Waiting) -> None:
         try:

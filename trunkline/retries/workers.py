@@ -23,6 +23,8 @@ class Workers:
         take: Gives the next thing, None when nothing is due.
         run: Does it; must not raise.
         next_in_s: Tells in how many seconds :attr:`take` will have something; None for never.
+        on_died: Told what ended a task that should not have ended. What it had taken is lost to
+            this object, so its owner must begin anew.
 
     """
 
@@ -32,14 +34,19 @@ class Workers:
         take: Callable[[], Waiting | None],
         run: Callable[[Waiting], Awaitable[None]],
         next_in_s: Callable[[], float | None],
+        on_died: Callable[[BaseException], None],
     ) -> None:
         self._concurrency = concurrency
         self._take = take
         self._run = run
         self._next_in_s = next_in_s
+        self._on_died = on_died
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: list[asyncio.Future[None]] = []
         self._timer: asyncio.TimerHandle | None = None
+        #: When it rings, by the monotonic clock. Not asked of the timer: uvloop's may have no
+        #: ``when()``, and its loop's time stands still while something runs.
+        self._rings_at = 0.0
         self._waking = False
         self._ending = False
 
@@ -79,13 +86,13 @@ class Workers:
             await asyncio.wait(late, timeout=_CANCEL_GRACE_S)
 
     def _arm(self, in_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        at = loop.time() + in_s
-        if self._timer is not None and not self._timer.cancelled():
-            if loop.time() < self._timer.when() <= at:
+        at = monotonic() + in_s
+        if self._timer is not None:
+            if self._rings_at <= at:
                 return
             self._timer.cancel()
-        self._timer = loop.call_at(at, self._on_time)
+        self._rings_at = at
+        self._timer = asyncio.get_running_loop().call_later(in_s, self._on_time)
 
     def _on_time(self) -> None:
         self._timer = None
@@ -105,12 +112,13 @@ class Workers:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
             # Only a mistake of ours gets here: make it as loud as it is.
             asyncio.get_running_loop().call_exception_handler(
-                {"message": "A retry worker died", "exception": task.exception()}
+                {"message": "A retry worker died", "exception": error}
             )
-            self.wake()
+            self._on_died(error)
 
     async def _work(self) -> None:
         self._waking = False

@@ -28,6 +28,7 @@ from tests.chaos.journals import (
     shown,
 )
 from trunkline.delivery.app import DeliveryApp
+from trunkline.delivery.event_loop import use_event_loop
 from trunkline.delivery.handler import Context, Subscription
 from trunkline.delivery.startstop import StartStop
 from trunkline.delivery.stats import Rates, delivery_stats
@@ -168,4 +169,5 @@ SETTINGS = load_settings()
 TOPOLOGY = chaos_topology(SETTINGS.namespace)
 DATABASE = Database(SETTINGS.sql_url(GROUP.name))
 ORDERS, USERS = Orders(DATABASE), Users(DATABASE)
+use_event_loop(SETTINGS)
 app = create_app()

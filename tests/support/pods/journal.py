@@ -26,6 +26,7 @@ from agents.failing import failing_events
 from models import UserRegistered
 from tests.support.pods import JOURNAL_GROUP
 from trunkline.delivery.app import DeliveryApp
+from trunkline.delivery.event_loop import use_event_loop
 from trunkline.delivery.handler import Context, Subscription
 from trunkline.delivery.startstop import StartStop
 from trunkline.delivery.stats import Rates, delivery_stats
@@ -156,4 +157,5 @@ def create_app() -> DeliveryApp:
 JOURNAL = Journal(os.environ["POD_JOURNAL"])
 GATE = Path(os.environ.get("POD_GATE", "gate"))
 MOST_MS = float(os.environ.get("POD_SLEEP_MS", "0"))
+use_event_loop(load_settings())
 app = create_app()

@@ -38,7 +38,7 @@ class Output:
     Attributes:
         bench: The benchmark's name.
         as_json: Whether to print JSON instead of a table.
-        folder: Where to write ``<bench>.json`` and ``<bench>.svg`` besides; None is nowhere.
+        folder: Where to write ``<bench>.json``, ``.md`` and ``.svg`` besides; None is nowhere.
 
     """
 
@@ -48,7 +48,7 @@ class Output:
 
     def show(self, rows: Sequence[Row], columns: Sequence[str], plot: Plot) -> None:
         """Print a row for each contestant, and keep and draw all of them if asked to."""
-        self._keep(rows, plot)
+        self._keep(rows, plot, markdown(rows, columns))
         if self.as_json:
             click.echo(_document(rows), nl=False)
         else:
@@ -60,17 +60,19 @@ class Output:
         upright = [
             {"contestant": name, **{row["contestant"]: row[name] for row in rows}} for name in names
         ]
-        self._keep(rows, plot)
+        self._keep(rows, plot, markdown(upright, tuple(upright[0])))
         if self.as_json:
             click.echo(_document(rows), nl=False)
         else:
             print_table(upright, tuple(upright[0]))
 
-    def _keep(self, rows: Sequence[Row], plot: Plot) -> None:
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / f"{self.bench}.json").write_text(_document(rows), "utf-8")
-            (self.folder / f"{self.bench}.svg").write_text(plot.svg(rows), "utf-8")
+    def _keep(self, rows: Sequence[Row], plot: Plot, table: str) -> None:
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        kept = {"json": _document(rows), "md": table, "svg": plot.svg(rows)}
+        for kind, text in kept.items():
+            (self.folder / f"{self.bench}.{kind}").write_text(text, "utf-8")
 
 
 def output_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -81,7 +83,7 @@ def output_options(command: Callable[..., None]) -> Callable[..., None]:
         "--out",
         type=click.Path(file_okay=False, path_type=Path),
         metavar="FOLDER",
-        help="Write the rows to FOLDER/<bench>.json too, and draw <bench>.svg.",
+        help="Write the rows to FOLDER/<bench>.json and .md too, and draw <bench>.svg.",
     )
     @functools.wraps(command)
     def with_output(*, as_json: bool, out: Path | None, **options: Any) -> None:
@@ -121,6 +123,19 @@ def print_table(rows: Sequence[Row], columns: Sequence[str]) -> None:
         table.add_row(*("" if row.get(name) is None else str(row[name]) for name in columns))
     # A file or a log has no width of its own.
     Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
+
+
+def markdown(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """Return rows as a Markdown table, figures to the right."""
+    lines = ["| " + " | ".join(columns) + " |", "|---" + "|---:" * (len(columns) - 1) + "|"]
+    lines += ["| " + " | ".join(_figure(row.get(name)) for name in columns) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _figure(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _document(rows: Sequence[Row]) -> str:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-#: Each benchmark as small as it still means something; no peers, which CI would have to fetch.
+#: Most benchmarks, as small as it still means something; no peers, which CI would have to fetch.
 SMALL = (
     ("throughput", "--count", "200000", "--rounds", "1", "--no-peers"),
-    ("scaling", "--count", "200000", "--rounds", "1", "--workers", "2"),
     ("concurrency", "--count", "1000", "--rounds", "1", "--no-peers", "--keys", "100"),
     ("publish", "--count", "10000", "--rounds", "1", "--no-peers"),
     ("latency", "--rate", "500", "--seconds", "1", "--rounds", "1", "--no-peers"),
@@ -31,11 +30,11 @@ SMALL = (
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Write the rows of each to FOLDER/<bench>.json too, and draw <bench>.svg.",
+    help="Write the rows of each to FOLDER/<bench>.json and .md too, and draw <bench>.svg.",
 )
 @click.pass_context
 def quick(ctx: click.Context, out: Path | None) -> None:
-    """Every benchmark with small numbers, in under three minutes.
+    """Most benchmarks with small numbers, in under three minutes.
 
     It fails when events were lost or repeated, or came out of order; never for being slow. Its
     figures say whether everything runs: take those of the benchmarks themselves.

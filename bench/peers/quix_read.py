@@ -3,8 +3,8 @@
 python quix_read.py '{"servers", "topic", "group", "count", "folder", "kind"}'
 
 An event is a dict there; that its fields are there is checked by hand. Offsets are committed with
-its checkpoints, every 5 s: at least once. ``tuned`` does not let librdkafka stand still for a second
-after 100,000 queued events, as ``default`` does.
+its checkpoints, every 5 s: at least once. ``default`` lets librdkafka stand still for a second
+after 100,000 queued events, ``tuned`` does not.
 """
 
 from __future__ import annotations

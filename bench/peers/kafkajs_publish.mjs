@@ -1,9 +1,9 @@
 // kafkajs 2.2's idempotent producer, acks: -1, as its documentation has it.
 //
-// node kafkajs_publish.mjs '{"servers", "topic", "first", "count", "size", "kind"}'
+// node kafkajs_publish.mjs '{"servers", "topic", "first", "count", "size", "at_once"}'
 //
-// "bulk": send with `size` messages, one call after the other. "single": `size` loops, each of
-// which awaits the acknowledgement of one event after the other.
+// `at_once` loops, each of which awaits the acknowledgement of one `send` with `size` messages after
+// the other.
 import { Kafka, logLevel } from "kafkajs";
 import { job, now, say } from "./tally.mjs";
 
@@ -21,25 +21,19 @@ const message = (number) => ({
 
 const send = (messages) => producer.send({ topic: job.topic, acks: -1, messages });
 
-const bulk = async () => {
-  const end = job.first + job.count;
-  for (let start = job.first; start < end; start += job.size) {
-    const length = Math.min(job.size, end - start);
-    await send(Array.from({ length }, (_, index) => message(start + index)));
-  }
-};
+const end = job.first + job.count;
+let next = job.first;
 
-const single = async () => {
-  let next = job.first;
-  const end = job.first + job.count;
-  const oneAfterTheOther = async () => {
-    while (next < end) await send([message(next++)]);
-  };
-  await Promise.all(Array.from({ length: job.size }, oneAfterTheOther));
+const oneAfterTheOther = async () => {
+  while (next < end) {
+    const start = next;
+    next = Math.min(start + job.size, end);
+    await send(Array.from({ length: next - start }, (_, index) => message(start + index)));
+  }
 };
 
 await producer.connect();
 say({ began_at: now() });
-await { bulk, single }[job.kind]();
+await Promise.all(Array.from({ length: job.at_once }, oneAfterTheOther));
 say({ ended_at: now() });
 await producer.disconnect();

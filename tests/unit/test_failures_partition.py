@@ -13,6 +13,7 @@ from tests.support.failing_partition import HEADERS, VALUE, Failing
 from tests.support.waiting import eventually
 from trunkline.delivery import failure
 from trunkline.errors import DependencyDown, Permanent
+from trunkline.retries import trials
 from trunkline.retries.backoff import parse_backoff
 from trunkline.retries.policy import RetryPolicy
 from trunkline.settings import Settings
@@ -470,3 +471,48 @@ async def test_a_partition_is_given_away_while_its_table_is_being_opened(opens):
         assert await failing.partition.drain(60)
     assert len(seen) == before
     assert not failing.partition.is_open
+
+
+async def test_a_mistake_of_ours_at_one_event_does_not_stop_the_others(monkeypatch):
+    """What is durable is read anew, the event waits, and is tried again when its time has come."""
+    monkeypatch.setattr(trials, "_OUR_MISTAKE_MS", 300)
+    handler = Handler()
+    failing = Failing(handler)
+    good = failing.failures.attempts["t"].attempt
+    broken = True
+
+    async def attempt(entry):
+        assert not (broken and entry.id.offset == 1), "a mistake of ours"
+        return await good(entry)
+
+    monkeypatch.setattr(failing.failures.attempts["t"], "attempt", attempt)
+    failing.failed(1)
+    for offset in range(2, 6):
+        failing.failed(offset, b"key-%d" % offset)
+    others = {2, 3, 4, 5}  # more than once: what is not durable yet is begun anew as well
+    await eventually(lambda: set(handler.ended) == others, 5, "the other events to be handled")
+    await eventually(lambda: len(failing.store.entries) == 1, 5, "them to be gone for good")
+    broken = False
+    await failing.settled()
+    assert handler.ended[-1] == 1
+    await failing.end()
+
+
+async def test_a_handler_that_cancels_its_own_task_costs_no_event(monkeypatch):
+    """The cancellation is nobody's: the event is tried again, and those behind it are handled."""
+    monkeypatch.setattr(trials, "_OUR_MISTAKE_MS", 200)
+    seen = []
+
+    async def handle(_event, context):
+        seen.append(context.offset)
+        if len(seen) <= 2:
+            asyncio.current_task().cancel()
+            await asyncio.sleep(0)
+
+    failing = Failing(handle, concurrency=1)
+    for offset in range(1, 4):
+        failing.failed(offset, b"key-%d" % offset)
+    await failing.settled()
+    assert set(seen) == {1, 2, 3}
+    assert not failing.dead
+    await failing.end()

@@ -78,3 +78,23 @@ async def test_a_worker_that_dies_is_told_with_what_ended_it():
     await workers.end(1)
     assert [str(error) for error in died] == ["a mistake of ours"]
     assert said[0]["message"] == "A retry worker died"
+
+
+async def test_a_worker_that_is_cancelled_from_within_is_told_too():
+    """Only its owner may end it in silence: what it had taken would never be run."""
+    due, died, said = Due(), [], []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+
+    async def cancel_itself(_due):
+        asyncio.current_task().cancel()
+        await asyncio.sleep(0)
+
+    workers = Workers(2, due.take, cancel_itself, due.next_in_s, died.append)
+    due.add(0)
+    workers.wake()
+    async with asyncio.timeout(5):
+        while not died:
+            await asyncio.sleep(0.001)
+    assert isinstance(died[0], asyncio.CancelledError)
+    assert said
+    await workers.end(1)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from trunkline.errors import TrunklineError
+
+_TIMEOUT_S = 60.0
 _USER = re.compile(rb'"userId":"(\d+)"')
 
 
@@ -19,15 +23,26 @@ class Arrivals:
         self._partitions = partitions
 
     async def new(self) -> tuple[int, int]:
-        """Return how many events are new, and of how many different users."""
+        """Return how many events are new, and of how many different users.
+
+        Raises:
+            TrunklineError: They could not be read within a minute.
+
+        """
         users: set[bytes] = set()
         count = 0
-        ends = await self._consumer.end_offsets(self._partitions)
-        while await self._is_behind(ends):
-            batches = await self._consumer.getmany(timeout_ms=200)
-            for records in batches.values():
-                count += len(records)
-                users.update(match[1] for r in records if (match := _USER.search(r.value)))
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                ends = await self._consumer.end_offsets(self._partitions)
+                while await self._is_behind(ends):
+                    batches = await self._consumer.getmany(timeout_ms=200)
+                    for records in batches.values():
+                        count += len(records)
+                        users.update(match[1] for r in records if (match := _USER.search(r.value)))
+        except TimeoutError:
+            raise TrunklineError(
+                f"What was published could not be read within {_TIMEOUT_S:g} s: is Kafka up?"
+            ) from None
         return count, len(users)
 
     async def _is_behind(self, ends: dict[TopicPartition, int]) -> bool:

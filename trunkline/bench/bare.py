@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import uvloop
 from aiokafka import AIOKafkaConsumer
 
 from models import UserRegistered
@@ -85,4 +86,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    # As our workers: the loop is no part of what is compared.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import resource
 import sys
 import tempfile
 import time
@@ -21,6 +23,7 @@ from trunkline.bench.publishing import publish_at_rate, publisher
 from trunkline.bench.rounds import Entry, Result, Row, interleaved
 from trunkline.bench.usage import usage_of
 from trunkline.delivery.producer import OutRecord
+from trunkline.errors import ConfigurationError, TrunklineError
 from trunkline.topology import NOTIFICATION_SENT, Topology
 from trunkline.verifying.workers import WorkerProcess
 
@@ -29,6 +32,8 @@ _WARM_UP_S = 2.0
 #: How long the last notifications may take.
 _LATE_S = 20.0
 _READY_TIMEOUT_S = 180.0
+#: That a pod, or the process of the clients, has open besides.
+_OTHER_FILES = 100
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,10 @@ async def broadcast(
 
     Raises:
         TrunklineError: A client did not get what it should, or got something twice.
+        ConfigurationError: The system does not let a process have so many connections.
 
     """
+    _require_files(clients)
     audiences = [
         _Audience("1 pod, 1 client", 1, 1, "all"),
         _Audience(f"{pods} pods, a client at each", pods, pods, "all"),
@@ -137,10 +144,19 @@ async def _run(servers: str, audience: _Audience, per_s: int, seconds: float) ->
         clients = await stack.enter_async_context(
             Contestant(f"The clients ({audience.name})", command, environment)
         )
-        await clients.hears("connected", _READY_TIMEOUT_S)
-        before = [usage_of(pod.pid).cpu_s for pod in pods]
+        if not await clients.hears("connected", _READY_TIMEOUT_S):
+            raise TrunklineError(
+                f"Not all of {audience.clients} clients were connected within "
+                f"{_READY_TIMEOUT_S:g} s:\n{clients.log_tail()}"
+            )
         topic = topology.topic(NOTIFICATION_SENT).name
-        await _publish(servers, topic, audience, per_s, skipped + measured)
+        publishing = asyncio.create_task(
+            _publish(servers, topic, audience, per_s, skipped + measured)
+        )
+        stack.push_async_callback(_cancel, publishing)
+        await clients.hears("began_at", _WARM_UP_S + _LATE_S)
+        before = [usage_of(pod.pid).cpu_s for pod in pods]
+        await publishing
         await clients.hears("ended_at", _LATE_S)
         used = [usage_of(pod.pid) for pod in pods]
         said = await clients.end()
@@ -155,6 +171,20 @@ async def _run(servers: str, audience: _Audience, per_s: int, seconds: float) ->
         repeated=said.get("handled", 0) - distinct,
         more={name: said[name] for name in said if name.endswith("_ms")},
     )
+
+
+def _require_files(clients: int) -> None:
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed < clients + _OTHER_FILES:
+        raise ConfigurationError(
+            f"{clients} clients need {clients + _OTHER_FILES} open files, and {allowed} are "
+            f"allowed. Allow more (ulimit -n, up to {most} here), or take fewer --clients."
+        )
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
 
 
 def _user(audience: _Audience, number: int) -> int:

@@ -57,6 +57,8 @@ class _Client:
         """Return number and due time of what came; an ended stream gives nothing more."""
         try:
             data = self.socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            return []
         except OSError:
             data = b""
         if not data:

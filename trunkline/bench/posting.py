@@ -27,22 +27,31 @@ async def post_all(url: str, bodies: Sequence[bytes], content_type: str, connect
         "Content-Length: "
     ).encode()
     remaining = iter(bodies)
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(connections, len(bodies))):
-            group.create_task(_post(parts.hostname or "", parts.port or 80, head, remaining))
+    posting = [
+        asyncio.create_task(_post(parts.hostname or "", parts.port or 80, head, remaining))
+        for _ in range(min(connections, len(bodies)))
+    ]
+    try:
+        await asyncio.gather(*posting)
+    finally:
+        for task in posting:
+            task.cancel()
+        await asyncio.wait(posting)
 
 
 async def _post(host: str, port: int, head: bytes, bodies: Iterator[bytes]) -> None:
-    reader, writer = await asyncio.open_connection(host, port)
+    writer = None
     try:
+        reader, writer = await asyncio.open_connection(host, port)
         for body in bodies:
             writer.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
             async with asyncio.timeout(_TIMEOUT_S):
                 await _require_accepted(reader)
-    except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError) as error:
+    except (OSError, EOFError, asyncio.LimitOverrunError, LookupError, ValueError) as error:
         raise TrunklineError(f"{host}:{port} did not answer a post: {error!r}") from None
     finally:
-        writer.close()
+        if writer is not None:
+            writer.close()
 
 
 async def _require_accepted(reader: asyncio.StreamReader) -> None:

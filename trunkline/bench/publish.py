@@ -32,8 +32,8 @@ SERVICE = "auth-service"
 SIZE = 1000
 #: Single events that are on their way at once.
 AT_ONCE = 32
-#: Bodies that are on their way at once.
-_BODIES_AT_ONCE = 4
+#: Calls with many events, or bodies, that are on their way at once.
+MANY_AT_ONCE = 4
 #: Single events are a tenth of the others: each waits for an acknowledgement.
 SINGLE_SHARE = 10
 _TIMEOUT_S = 300.0
@@ -111,7 +111,7 @@ async def publish(
         return await interleaved(entries, rounds, progress)
 
 
-_BULK = f"aiokafka producer, {SIZE} events a call"
+_BULK = f"aiokafka producer, {SIZE} events a call, {MANY_AT_ONCE} at once"
 _SINGLE = f"aiokafka producer, one event a call, {AT_ONCE} at once"
 
 
@@ -121,17 +121,23 @@ def _contestants(
     few = max(1, count // SINGLE_SHARE)
     node = ("node", str(PEERS / "kafkajs_publish.mjs"))
     bare = (sys.executable, "-m", "trunkline.bench.bare_publish")
-    bulk = f"kafkajs producer, {SIZE} events a call"
+    bulk = f"kafkajs producer, {SIZE} events a call, {MANY_AT_ONCE} at once"
     single = f"kafkajs producer, one event a call, {AT_ONCE} at once"
     found = [
-        (_BULK, _program(_BULK, bare, "bulk"), count, False, _BULK),
-        (bulk, _program(bulk, node, "bulk"), count, False, _BULK),
+        (_BULK, _program(_BULK, bare, SIZE), count, False, _BULK),
+        (bulk, _program(bulk, node, SIZE), count, False, _BULK),
         ("trunkline publish FILE", _from_file, count, True, _BULK),
-        (f"trunkline HTTP, NDJSON of {SIZE} events", _over_http_many, count, True, _BULK),
-        (_SINGLE, _program(_SINGLE, bare, "single"), few, False, _SINGLE),
-        (single, _program(single, node, "single"), few, False, _SINGLE),
         (
-            f"trunkline HTTP, one event a post, {AT_ONCE} connections",
+            f"trunkline HTTP, {SIZE} events a body, {MANY_AT_ONCE} at once",
+            _over_http_many,
+            count,
+            True,
+            _BULK,
+        ),
+        (_SINGLE, _program(_SINGLE, bare, 1), few, False, _SINGLE),
+        (single, _program(single, node, 1), few, False, _SINGLE),
+        (
+            f"trunkline HTTP, one event a post, {AT_ONCE} at once",
             *(_over_http_one, few),
             True,
             _SINGLE,
@@ -170,15 +176,15 @@ def _counted(
     return counted
 
 
-def _program(name: str, command: Sequence[str], kind: str) -> Publish:
+def _program(name: str, command: Sequence[str], size: int) -> Publish:
     async def run(place: _Place, first: int, count: int) -> _Run:
         given = {
             "servers": place.servers,
             "topic": place.topic,
             "first": first,
             "count": count,
-            "size": SIZE if kind == "bulk" else AT_ONCE,
-            "kind": kind,
+            "size": size,
+            "at_once": AT_ONCE if size == 1 else MANY_AT_ONCE,
         }
         environment = environment_of(place.servers, place.folder)
         async with Contestant(name, [*command, json.dumps(given)], environment) as contestant:
@@ -224,7 +230,7 @@ async def _over_http_one(place: _Place, first: int, count: int) -> _Run:
 async def _over_http_many(place: _Place, first: int, count: int) -> _Run:
     numbers = range(first, first + count)
     bodies = [b"".join(_lines(numbers[at : at + SIZE])) for at in range(0, count, SIZE)]
-    return await _over_http(place, bodies, "application/x-ndjson", _BODIES_AT_ONCE)
+    return await _over_http(place, bodies, "application/x-ndjson", MANY_AT_ONCE)
 
 
 async def _over_http(

@@ -60,7 +60,7 @@ async def publish_at_rate(
     """
     began, sent = time.monotonic(), 0
     while count is None or sent < count:
-        due = round((time.monotonic() - began) * per_s)
+        due = int((time.monotonic() - began) * per_s) + 1
         due = due if count is None else min(due, count)
         if due > sent:
             await producer.send_many(records_of(range(sent, due)))

@@ -10,6 +10,8 @@ from trunkline.bench.peers import PEERS, peers_python, require_peers
 
 #: The contestant that ratios are against.
 BARE = "aiokafka getmany, commit per batch"
+#: librdkafka's, which by default stands still for a second after 100,000 queued events.
+_WITHOUT_PAUSE = ", fetch.queue.backoff.ms 1"
 
 
 def bare() -> Reader:
@@ -60,9 +62,16 @@ def peers() -> list[Reader]:
         python_peer("faststream_read.py", "FastStream, default", "default", slow=True),
         python_peer("faststream_read.py", "FastStream, batch", "batch"),
         python_peer("quix_read.py", "Quix Streams", "default"),
-        python_peer("quix_read.py", "Quix Streams, fetch.queue.backoff.ms 1", "tuned"),
+        python_peer("quix_read.py", f"Quix Streams{_WITHOUT_PAUSE}", "tuned"),
         python_peer("faust_read.py", "stock Faust, async for", "async_for", slow=True),
         python_peer("faust_read.py", "stock Faust, take", "take", slow=True),
-        python_peer("confluent_read.py", "confluent-kafka consume", "plain"),
-        python_peer("confluent_read.py", "confluent-kafka consume, our decoding", "decode"),
+        *(
+            python_peer("confluent_read.py", f"confluent-kafka consume{how}", kind)
+            for how, kind in (
+                ("", "plain"),
+                (", our decoding", "decode"),
+                (_WITHOUT_PAUSE, "plain tuned"),
+                (f", our decoding{_WITHOUT_PAUSE}", "decode tuned"),
+            )
+        ),
     ]

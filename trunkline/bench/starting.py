@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from trunkline import topics
 from trunkline.bench.ground import delete_topics, new_namespace
 from trunkline.bench.rounds import Row
 from trunkline.bench.usage import processes_of, rss_bytes, usage_of
+from trunkline.broker import EmbeddedBroker
 from trunkline.broker.ports import find_free_port
 from trunkline.errors import TrunklineError
 from trunkline.topology import Topology
@@ -26,6 +29,7 @@ SERVICE = "db-server"
 #: Memory is looked at when it has come to rest.
 _REST_S = 3.0
 _TIMEOUT_S = 180.0
+_END_TIMEOUT_S = 60.0
 _POLL_S = 0.02
 #: What ``trunkline up`` says when every pod is ready.
 _READY = "Everything runs"
@@ -73,21 +77,16 @@ async def _worker(servers: str) -> Row:
         began = time.monotonic()
         await stack.enter_async_context(worker)
         await worker.wait_ready()
-        return await _at_rest(worker.pid, time.monotonic() - began)
+        return await _at_rest((worker.pid,), time.monotonic() - began)
 
 
 async def _system() -> Row:
     """Start all as ``scripts/up`` does, without demo traffic, in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as folder:
         output = Path(folder) / "up.log"
-        ports = find_free_port(_PORTS)
-        environment = {
-            **inherited_environment(),
-            "TRUNKLINE_BROKER_PORT": str(find_free_port()),
-            "TRUNKLINE_BROKER_DIR": str(Path(folder) / "broker"),
-            "TRUNKLINE_DATA_DIR": str(Path(folder) / "data"),
-        }
-        options = ("--first-port", str(ports), "--rate", "0")
+        broker = EmbeddedBroker(Path(folder) / "broker", port=find_free_port())
+        environment = environment_of_system(broker, Path(folder))
+        options = ("--first-port", str(find_free_port(_PORTS)), "--rate", "0")
         with output.open("wb") as log:
             began = time.monotonic()
             process = await asyncio.create_subprocess_exec(
@@ -101,11 +100,42 @@ async def _system() -> Row:
             )
         try:
             await _until_ready(process, output)
-            return await _at_rest(process.pid, time.monotonic() - began)
+            kafka = broker.pids()
+            return await _at_rest((process.pid, *kafka), time.monotonic() - began)
         finally:
-            if process.returncode is None:
-                process.terminate()
+            await _end(process)
+            # It ended with the system, unless that had to be killed.
+            await asyncio.to_thread(broker.stop)
+
+
+def environment_of_system(broker: EmbeddedBroker, folder: Path) -> dict[str, str]:
+    """Return what ``trunkline up`` gets: a Kafka and a disk of its own, whatever we were told.
+
+    It must never run services on a cluster that is in use: they would handle what is there.
+    """
+    ours = {
+        name: value
+        for name, value in inherited_environment().items()
+        if name != "KAFKA_BOOTSTRAP_SERVERS" and not name.startswith("TRUNKLINE_")
+    }
+    return {
+        **ours,
+        "TRUNKLINE_NAMESPACE": new_namespace(),
+        "TRUNKLINE_BROKER_PORT": str(broker.port),
+        "TRUNKLINE_BROKER_DIR": str(broker.directory),
+        "TRUNKLINE_DATA_DIR": str(folder / "data"),
+    }
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+    try:
+        async with asyncio.timeout(_END_TIMEOUT_S):
             await process.wait()
+    except TimeoutError:
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
 
 
 async def _until_ready(process: asyncio.subprocess.Process, output: Path) -> None:
@@ -116,10 +146,10 @@ async def _until_ready(process: asyncio.subprocess.Process, output: Path) -> Non
         await asyncio.sleep(_POLL_S)
 
 
-async def _at_rest(pid: int, seconds: float) -> Row:
-    cpu_s = usage_of(pid).cpu_s
+async def _at_rest(began: Sequence[int], seconds: float) -> Row:
+    cpu_s = sum(usage_of(pid).cpu_s for pid in began)
     await asyncio.sleep(_REST_S)
-    pids = list(processes_of(pid))
+    pids = [pid for one in began for pid in processes_of(one)]
     return {
         "seconds": seconds,
         "cpu_s": cpu_s,

@@ -147,6 +147,10 @@ class EmbeddedBroker:
         """Tell what runs, without changing anything."""
         return describe(self._layout, self.port, stored_nodes(self._layout))
 
+    def pids(self) -> list[int]:
+        """Return the processes of the nodes that run: they are nobody's children."""
+        return list(self._nodes.running().values())
+
     def log_file(self, node: int = 0) -> Path:
         """Return where a node's log is."""
         return self._layout.log(node)

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from models.failures import EventId
 from trunkline.delivery.offsets import OffsetTracker
 from trunkline.errors import TrunklineError
 from trunkline.retries.failures import Failures
@@ -57,6 +58,8 @@ class FailuresPartition:
         self._dirty = asyncio.Event()
         #: What showed outside of a commit that the table cannot be read any more.
         self._lost: StoreLostError | None = None
+        #: Events at which our own code failed, and until when they wait.
+        self._set_aside: dict[EventId, int] = {}
         self._task = asyncio.create_task(self._live())
         self._task.add_done_callback(_shout)
 
@@ -156,7 +159,7 @@ class FailuresPartition:
     def _recover(self, store: OpenPartition) -> Ledger:
         began = time.monotonic()
         ledger = Ledger(self._failures, store, self._wake)
-        trials = Trials(self._failures, ledger, self._lose)
+        trials = Trials(self._failures, ledger, self._lose, self._set_aside)
         if ledger.schedule:
             logger.info(
                 "%s: %s event(s) wait, %s of them behind their key (read in %.2f s)",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Callable
 
 import msgspec
 
-from models.failures import ErrorInfo, RetryEntry, RetryState
+from models.failures import ErrorInfo, EventId, RetryEntry, RetryState
 from trunkline.retries.attempt import Attempts
 from trunkline.retries.burials import Burials
 from trunkline.retries.failures import Failures
@@ -16,8 +18,12 @@ from trunkline.retries.schedule import Waiting
 from trunkline.retries.store import StoreLostError
 from trunkline.retries.workers import Workers
 
+logger = logging.getLogger(__name__)
+
 #: How long an event waits whose topic this worker has no handler for.
 _NO_HANDLER_MS = 30_000
+#: How long an event waits at whose attempt our own code failed, so that the others can go on.
+_OUR_MISTAKE_MS = 30_000
 #: How long an event waits whose handler's dependency is away, before the breaker is asked again.
 _BREAKER_MS = 500
 
@@ -30,15 +36,22 @@ class Trials:
         ledger: What waits.
         on_lost: Called when the table cannot be read any more, or an attempt ended in a mistake of
             ours.
+        set_aside: Event to the Unix time in ms until which it is not tried, because our own code
+            failed at it; kept over recoveries.
 
     """
 
     def __init__(
-        self, failures: Failures, ledger: Ledger, on_lost: Callable[[StoreLostError], None]
+        self,
+        failures: Failures,
+        ledger: Ledger,
+        on_lost: Callable[[StoreLostError], None],
+        set_aside: dict[EventId, int],
     ) -> None:
         self._failures = failures
         self._ledger = ledger
         self._on_lost = on_lost
+        self._set_aside = set_aside
         self._burials = Burials(failures, ledger)
         self._workers = Workers(
             failures.concurrency, self._take, self._try, self._next_in_s, self._died
@@ -69,10 +82,23 @@ class Trials:
         self._on_lost(StoreLostError(f"A retry worker died: {error!r}"))
 
     async def _try(self, waiting: Waiting) -> None:
+        if until_ms := self._set_aside.get(waiting.id):
+            if until_ms > now_ms():
+                self._ledger.schedule.again(waiting, until_ms)
+                return
+            del self._set_aside[waiting.id]
         try:
             await self._try_it(waiting)
         except StoreLostError as lost:
             self._on_lost(lost)
+        except (Exception, asyncio.CancelledError) as error:
+            # Ours, not the handler's: what is in memory cannot be trusted, and the event must not
+            # be the first again after each recovery. A cancellation is ours when we end.
+            if self._workers.is_ending:
+                raise
+            logger.exception("Trying %s failed by a mistake of ours; it waits 30 s", waiting.id)
+            self._set_aside[waiting.id] = now_ms() + _OUR_MISTAKE_MS
+            self._on_lost(StoreLostError(f"Trying {waiting.id} failed: {error!r}"))
 
     async def _try_it(self, waiting: Waiting) -> None:
         schedule = self._ledger.schedule

@@ -55,6 +55,11 @@ class Workers:
         """How many are at work."""
         return len(self._tasks) - len(self._idle)
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether tasks are being ended, if need be by cancelling them."""
+        return self._ending
+
     def wake(self) -> None:
         """Look whether something is due, now or later."""
         if self._ending:
@@ -112,7 +117,12 @@ class Workers:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
+        error: BaseException | None
+        if task.cancelled():
+            # By end() alone on purpose: a handler may cancel the task that it runs in.
+            error = None if self._ending else asyncio.CancelledError("by the task itself")
+        else:
+            error = task.exception()
         if error is not None:
             # Only a mistake of ours gets here: make it as loud as it is.
             asyncio.get_running_loop().call_exception_handler(

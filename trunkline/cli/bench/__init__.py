@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import signal
 
 import click
 
@@ -42,5 +43,7 @@ class _Benchmarks(click.Group):
 @click.group(cls=_Benchmarks)
 def bench() -> None:
     """Measure speed: contestants interleaved in one run, medians and ratios."""
+    # As Ctrl-C: contestants are ended, and topics deleted, on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     # Topics that are made and deleted all the time are news to the client each time.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -8,7 +8,7 @@ import click
 
 from trunkline.bench.failover import SCENARIOS
 from trunkline.bench.failover import failover as run
-from trunkline.cli.bench.output import COUNT, Output, note, output_options, rounds_option, servers
+from trunkline.cli.bench.output import Output, note, output_options, rounds_option, servers
 from trunkline.cli.bench.plots import Plot
 
 COLUMNS = (
@@ -21,7 +21,13 @@ PLOT = Plot("Longest pause of a partition in seconds: less is better", ("seconds
 
 
 @click.command()
-@click.option("--rate", default=400, show_default=True, type=COUNT, help="Events a second.")
+@click.option(
+    "--rate",
+    default=400,
+    show_default=True,
+    type=click.IntRange(100, 20_000),
+    help="Events a second.",
+)
 @click.option("--only", metavar="TEXT", default="", help="Only scenarios with TEXT in their name.")
 @rounds_option
 @output_options

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from trunkline.broker import ensure_broker
-from trunkline.cli.bench.plots import Plot
+from trunkline.cli.bench.plots import Plot, require_pygal
 from trunkline.settings import load_settings
 
 SPEED = (
@@ -48,11 +48,11 @@ class Output:
 
     def show(self, rows: Sequence[Row], columns: Sequence[str], plot: Plot) -> None:
         """Print a row for each contestant, and keep and draw all of them if asked to."""
-        self._keep(rows, plot, markdown(rows, columns))
         if self.as_json:
             click.echo(_document(rows), nl=False)
         else:
             print_table(rows, columns)
+        self._keep(rows, plot, markdown(rows, columns))
 
     def show_upright(self, rows: Sequence[Row], plot: Plot) -> None:
         """Show few contestants of whom much is known: one column each."""
@@ -60,19 +60,19 @@ class Output:
         upright = [
             {"contestant": name, **{row["contestant"]: row[name] for row in rows}} for name in names
         ]
-        self._keep(rows, plot, markdown(upright, tuple(upright[0])))
         if self.as_json:
             click.echo(_document(rows), nl=False)
         else:
             print_table(upright, tuple(upright[0]))
+        self._keep(rows, plot, markdown(upright, tuple(upright[0])))
 
     def _keep(self, rows: Sequence[Row], plot: Plot, table: str) -> None:
         if self.folder is None:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        kept = {"json": _document(rows), "md": table, "svg": plot.svg(rows)}
-        for kind, text in kept.items():
-            (self.folder / f"{self.bench}.{kind}").write_text(text, "utf-8")
+        path = self.folder / self.bench
+        path.with_suffix(".json").write_text(_document(rows), "utf-8")
+        path.with_suffix(".md").write_text(table, "utf-8")
+        path.with_suffix(".svg").write_text(plot.svg(rows), "utf-8")
 
 
 def output_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -87,10 +87,32 @@ def output_options(command: Callable[..., None]) -> Callable[..., None]:
     )
     @functools.wraps(command)
     def with_output(*, as_json: bool, out: Path | None, **options: Any) -> None:
+        if out is not None:
+            _require_usable(out)  # before a quarter of an hour of measuring
         name = click.get_current_context().info_name or command.__name__
         command(output=Output(name, as_json, out), **options)
 
     return with_output
+
+
+def _require_usable(folder: Path) -> None:
+    """Make sure that rows can be kept and drawn.
+
+    Raises:
+        TrunklineError: pygal is missing.
+        click.BadParameter: Nothing can be written there.
+
+    """
+    require_pygal()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise click.BadParameter(
+            f"{folder} cannot be written to ({error.strerror}).", param_hint="--out"
+        ) from None
 
 
 #: ``--rounds``: how often each contestant runs.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,20 +35,10 @@ class Plot:
     label: str = "contestant"
 
     def svg(self, rows: Sequence[Row]) -> str:
-        """Return the picture: a row without a figure, or one that lost events, has no bar.
+        """Return the picture: a row without a figure, or one that lost events, has no bar."""
+        import pygal  # noqa: PLC0415  # for those who draw
+        from pygal.style import Style  # noqa: PLC0415
 
-        Raises:
-            TrunklineError: pygal, with which it is drawn, is not installed.
-
-        """
-        try:
-            import pygal  # noqa: PLC0415  # for those who draw
-            from pygal.style import Style  # noqa: PLC0415
-        except ImportError:
-            raise TrunklineError(
-                "--out draws plots, for which pygal is missing: run scripts/install, or "
-                "pip install pygal."
-            ) from None
         # From the bottom up, as the bars are drawn.
         shown = list(reversed(rows))
         given = [row[name] for row in shown for name in self.values if _is_drawn(row, name)]
@@ -89,6 +80,20 @@ class Plot:
             chart.add(name, [_bar(row, name, index) for row in shown])
         picture: str = chart.render(is_unicode=True)
         return picture
+
+
+def require_pygal() -> None:
+    """Make sure that plots can be drawn.
+
+    Raises:
+        TrunklineError: pygal is not installed.
+
+    """
+    if importlib.util.find_spec("pygal") is None:
+        raise TrunklineError(
+            "--out draws plots, for which pygal is missing: run scripts/install, or "
+            "pip install pygal."
+        )
 
 
 def _without_scripts(svg: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -19,6 +20,8 @@ from trunkline.errors import ConfigurationError
 
 PARTITIONS = 4
 _TIMEOUT_S = 120.0
+#: Kafka calls a group stable before its members have fetched their offsets.
+_REST_S = 1.0
 
 
 async def scaling(
@@ -93,6 +96,7 @@ async def _run(servers: str, reader: Reader, number: int, count: int) -> Result:
         shares = [PARTITIONS // number] * number
         group = f"{ground.namespace}.{plain_group}"
         await until_assigned(servers, group, ground.topic, shares, readers)
+        await asyncio.sleep(_REST_S)
         await held.show()
         for one in readers:
             await one.hears("ended_at", _TIMEOUT_S)

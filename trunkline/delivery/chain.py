@@ -117,9 +117,11 @@ class Chain:
         """
         decode, handle, finish = self._decode, self._handle, self.tracker.finish
         counters, wants_context = self._counters, self._wants_context
-        holds, breaker = self._holds, self._target.breaker
+        keys, singles = self._holds.keys, self._holds.singles
+        breaker = self._target.breaker
         for record in records:
-            if holds and holds.concern(record) and await self._divert(record):
+            is_held = (keys and record.key in keys) or (singles and record.offset in singles)
+            if is_held and await self._divert(record):
                 continue
             try:
                 key = record.key
@@ -173,9 +175,11 @@ class Chain:
 
     async def _decode_all(self, records: Sequence[Any]) -> list[tuple[Any, Any]]:
         good = []
-        decode, holds = self._decode, self._holds
+        decode = self._decode
+        keys, singles = self._holds.keys, self._holds.singles
         for record in records:
-            if holds and holds.concern(record) and await self._divert(record):
+            is_held = (keys and record.key in keys) or (singles and record.offset in singles)
+            if is_held and await self._divert(record):
                 continue
             try:
                 self._check_key(record.key)

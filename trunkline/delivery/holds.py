@@ -78,37 +78,42 @@ class PartitionHolds:
         partition: The partition.
         ordered: Whether a key's later events wait behind its failed one.
 
+    Attributes:
+        keys: Keys of which an event was handed over; the same dict all the time.
+        singles: Offsets of events that were handed over and have no key, or wait for nobody; the
+            same dict all the time. An event that is in neither is due nothing but handling.
+
     """
 
-    __slots__ = ("_delivered", "_keys", "_singles", "ordered", "partition", "topic")
+    __slots__ = ("_delivered", "keys", "ordered", "partition", "singles", "topic")
 
     def __init__(self, topic: str, partition: int, *, ordered: bool = True) -> None:
         self.topic = topic
         self.partition = partition
         self.ordered = ordered
-        self._keys: dict[bytes, Hold] = {}
-        self._singles: dict[int, Hold] = {}
+        self.keys: dict[bytes, Hold] = {}
+        self.singles: dict[int, Hold] = {}
         # First offset, lowest and highest timestamp of all that this owner was given.
         self._delivered: tuple[int, int, int] | None = None
 
     def __bool__(self) -> bool:
-        """Whether any event must be looked at: False costs the hot path one check."""
-        return bool(self._keys or self._singles)
+        """Whether any event must be looked at."""
+        return bool(self.keys or self.singles)
 
     @property
     def blocked(self) -> int:
         """How many keys wait."""
-        return sum(hold.blocks for hold in self._keys.values())
+        return sum(hold.blocks for hold in self.keys.values())
 
     def restore(self, holds: Iterable[tuple[HeldKey, Hold]]) -> None:
         """Start from what a predecessor wrote."""
         for at, hold in holds:
             if at.key is None:
-                self._singles[at.offset] = hold
+                self.singles[at.offset] = hold
             else:
                 # A topic that is not ordered any more holds nobody: its lanes would never end.
                 hold.blocks = hold.blocks and self.ordered
-                self._keys[at.key] = hold
+                self.keys[at.key] = hold
 
     def deliver(self, records: Sequence[Delivered]) -> None:
         """Note a batch that is about to be handled; call it before the batch's first verdict.
@@ -126,16 +131,12 @@ class PartitionHolds:
             last_ms = max(last_ms, seen[2])
         self._delivered = first, first_ms, last_ms
 
-    def concern(self, record: Delivered) -> bool:
-        """Whether a delivered event may be due anything but handling: most are not, at no cost."""
-        return record.key in self._keys or record.offset in self._singles
-
     def verdict(self, record: Delivered) -> Verdict:
         """Decide what a delivered event is due."""
-        hold = None if record.key is None else self._keys.get(record.key)
+        hold = None if record.key is None else self.keys.get(record.key)
         if hold is not None and hold.has(record):
             return "pass over"
-        if (single := self._singles.get(record.offset)) is not None and single.has(record):
+        if (single := self.singles.get(record.offset)) is not None and single.has(record):
             return "pass over"
         return "park" if hold is not None and hold.blocks else "handle"
 
@@ -149,12 +150,12 @@ class PartitionHolds:
         """
         key = record.key
         if key is None or not self.ordered or not waits:
-            single = self._singles[record.offset] = Hold(record, blocks=False)
+            single = self.singles[record.offset] = Hold(record, blocks=False)
             return self._at(None, record.offset), single.as_range()
         # Also after a release: a key's events are taken one after the other, so all of them before
         # this one were handled or handed over.
-        before = self._keys.get(key)
-        hold = self._keys[key] = Hold(record, blocks=True)
+        before = self.keys.get(key)
+        hold = self.keys[key] = Hold(record, blocks=True)
         if before is not None and before.last < record.offset:  # else of a topic that was made anew
             hold.include(before.first, before.first_ms, before.last_ms)
         if self._delivered is not None:
@@ -163,11 +164,11 @@ class PartitionHolds:
 
     def knows(self, key: bytes) -> bool:
         """Tell whether there is a hold for a key, be it released."""
-        return key in self._keys
+        return key in self.keys
 
     def release(self, key: bytes, offset: int) -> bool:
         """Note that a key's lane is empty up to an offset; whether that lets the key go on."""
-        hold = self._keys.get(key)
+        hold = self.keys.get(key)
         if hold is None or not hold.blocks or hold.last != offset:
             return False
         hold.blocks = False
@@ -180,17 +181,17 @@ class PartitionHolds:
             committed: The group's committed offset: nothing before it is delivered again.
 
         """
-        for offset in [offset for offset in self._singles if offset < committed]:
-            del self._singles[offset]
+        for offset in [offset for offset in self.singles if offset < committed]:
+            del self.singles[offset]
             yield self._at(None, offset)
-        done = [k for k, hold in self._keys.items() if not hold.blocks and hold.last < committed]
+        done = [k for k, hold in self.keys.items() if not hold.blocks and hold.last < committed]
         for key in done:
-            del self._keys[key]
+            del self.keys[key]
             yield self._at(key)
 
     def waiting(self) -> Iterator[tuple[bytes, int]]:
         """Return the keys that wait, and the last offset of each that was handed over."""
-        for key, hold in self._keys.items():
+        for key, hold in self.keys.items():
             if hold.blocks:
                 yield key, hold.last
 

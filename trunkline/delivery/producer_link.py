@@ -26,8 +26,8 @@ _KILL_TIMEOUT_S = 1.0
 _TOPIC_WAIT_S = 2.0
 #: A transaction can begin only when the markers of the one before are written, which the brokers do
 #: after they have answered its commit. Until then they say so, and this is how soon they are asked
-#: again. aiokafka (as the Java client) waits 20 ms: more than a whole transaction takes. It does not
-#: grow, so it is not shorter still: brokers that are in trouble are asked 200 times a second.
+#: again. aiokafka (as the Java client) waits 20 ms: more than a whole transaction takes. The pause
+#: does not grow, so it is not shorter still: brokers in trouble are asked 200 times a second.
 sender.BACKOFF_OVERRIDE = 0.005
 
 

@@ -100,7 +100,8 @@ def test_publishing_is_counted_from_outside(kafka):
     for row in rows:
         assert (row["lost"], row["repeated"]) == (0, 0)
         assert row["events_per_s"] > 0
-        assert row["cpu_s"] > 0
+    # One by one it may be less than a tick of the system's clock.
+    assert sum(row["cpu_s"] for row in rows) > 0
 
 
 def test_broadcast_reaches_every_client_of_every_pod(kafka):

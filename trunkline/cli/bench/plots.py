@@ -51,6 +51,7 @@ class Plot:
             show_legend=len(self.values) > 1,
             legend_at_bottom=True,
             truncate_label=-1,
+            show_x_labels=False,  # pygal turns its axes: these are the figures, which every bar has
             print_values=True,
             print_values_position="top",
             value_formatter=_shown,

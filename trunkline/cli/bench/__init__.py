@@ -44,6 +44,6 @@ class _Benchmarks(click.Group):
 def bench() -> None:
     """Measure speed: contestants interleaved in one run, medians and ratios."""
     # As Ctrl-C: contestants are ended, and topics deleted, on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Topics that are made and deleted all the time are news to the client each time.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

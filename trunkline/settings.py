@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from trunkline.connection import KafkaConnection
 from trunkline.errors import ConfigurationError
 from trunkline.retries.backoff import parse_backoff
 
@@ -173,6 +174,11 @@ class Settings(BaseSettings):
         """Return the brokers to ask first, as ``host:port``."""
         given = self.kafka_bootstrap_servers or f"127.0.0.1:{self.broker_port}"
         return [server.strip() for server in given.split(",") if server.strip()]
+
+    @property
+    def connection(self) -> KafkaConnection:
+        """Return how to reach Kafka: what every client is given."""
+        return KafkaConnection(tuple(self.bootstrap_servers))
 
     @property
     def uses_embedded_broker(self) -> bool:

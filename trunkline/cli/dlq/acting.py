@@ -18,10 +18,11 @@ from trunkline.cli.dlq.options import (
     rate_option,
     yes_option,
 )
-from trunkline.cli.dlq.running import Job, Options, run
-from trunkline.cli.dlq.sources import FileSource, ScanSource
+from trunkline.cli.dlq.running import Options, run
 from trunkline.dead_letters.filters import LetterFilter
 from trunkline.dead_letters.redrive import MAX_REDRIVES, Guard
+from trunkline.dead_letters.sources import FileSource, ScanSource, Source
+from trunkline.dead_letters.work import Job
 from trunkline.errors import ConfigurationError
 
 _max_redrives_option = click.option(
@@ -58,7 +59,7 @@ def redrive(*, asked: Asked, max_redrives: int, force: bool, **options: object) 
     """  # noqa: D301  # click wants a real backspace
     guard = Guard(asked.topology, max_redrives, force)
     job = Job("redriven", asked.settings, asked.topology, guard)
-    _run(job, ScanSource(asked), options)
+    _run(job, ScanSource(*asked), options)
 
 
 @click.command()
@@ -79,7 +80,7 @@ def discard(*, asked: Asked, **options: object) -> None:
     if asked.wanted == LetterFilter():
         raise click.UsageError("Say which: give an ID or a filter ('--until 0s' means all).")
     job = Job("discarded", asked.settings, asked.topology, None)
-    _run(job, ScanSource(asked), options)
+    _run(job, ScanSource(*asked), options)
 
 
 @click.command("import")
@@ -112,7 +113,7 @@ def import_(*, source: str, max_redrives: int, force: bool, **options: object) -
         _run(job, lines, options)
 
 
-def _run(job: Job, source: ScanSource | FileSource, options: dict[str, object]) -> None:
+def _run(job: Job, source: Source, options: dict[str, object]) -> None:
     """Plan, ask, do and report; ends the process with the exit status."""
     given = Options(**options)  # type: ignore[arg-type]
     if not (given.yes or given.dry_run or sys.stdin.isatty()):

@@ -8,9 +8,9 @@ import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, Protocol
 
-from trunkline.cli.dlq.options import Asked
+from trunkline.dead_letters.filters import LetterFilter
 from trunkline.dead_letters.fingerprint import fingerprint_of
 from trunkline.dead_letters.scan import Found, Scan, read_actions
 from trunkline.dead_letters.snapshot import Ends
@@ -31,17 +31,34 @@ class Candidate(NamedTuple):
     key: str
 
 
+class Source(Protocol):
+    """Gives the same dead letters each time it is read."""
+
+    @property
+    def names_ids(self) -> bool:
+        """Whether single dead letters were named, so that it is a failure when none is there."""
+
+    def candidates(self, on_read: OnRead) -> AsyncGenerator[Candidate, None]:
+        """Yield what is meant."""
+
+
 class ScanSource:
     """Open dead letters in Kafka: the second reading ends where the first one did."""
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
+    def __init__(self, settings: Settings, topology: Topology, wanted: LetterFilter) -> None:
+        self._settings = settings
+        self._topology = topology
+        self._wanted = wanted
         self._ends: Ends | None = None
-        self.names_ids = bool(asked.wanted.ids)
+
+    @property
+    def names_ids(self) -> bool:
+        """Whether single dead letters were named."""
+        return bool(self._wanted.ids)
 
     async def candidates(self, on_read: OnRead) -> AsyncGenerator[Candidate, None]:
         """Yield what is meant and open."""
-        settings, topology, wanted = self._asked
+        settings, topology, wanted = self._settings, self._topology, self._wanted
         async with Scan(settings.bootstrap_servers, topology, wanted, ends=self._ends) as scan:
             self._ends = scan.ends
             read = 0

@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     web_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         0, validation_alias=AliasChoices("TRUNKLINE_WEB_PORT", "PORT")
     )
+    #: Whether this worker serves the console; the service ``console`` always does.
+    console: bool = False
     #: Largest HTTP body that a publisher takes.
     max_body_bytes: Annotated[int, Field(ge=1024)] = 10 * 1024 * 1024
     #: Largest single event (key, value and headers) that is published.

@@ -36,6 +36,11 @@ USER_ACTIVITY = "user.activity"
 #: Put before a topic's plain name: where the events end that no group could handle.
 DEAD_LETTERS_PREFIX = "dlq."
 DLQ_SERVICE = "dlq"
+CONSOLE_SERVICE = "console"
+#: What the system knows of itself: see :meth:`Topology.system_topics`.
+WORKERS = "trunkline.workers"
+CONTROL = "trunkline.control"
+AUDIT = "trunkline.audit"
 
 Role = Literal["publisher", "consumer"]
 
@@ -53,6 +58,7 @@ class Topic:
         same_partitions_as: Name of the topic whose partition count this one must have (a table's
             changelog must have that of its source topic).
         max_message_bytes: Kafka's ``max.message.bytes``, at least.
+        segment_bytes: Kafka's ``segment.bytes``; None leaves it to the broker.
 
     """
 
@@ -60,9 +66,10 @@ class Topic:
     partitions: int
     model: type[Event] | None = None
     retention_ms: int = 7 * DAY_MS
-    cleanup_policy: Literal["delete", "compact"] = "delete"
+    cleanup_policy: Literal["delete", "compact", "compact,delete"] = "delete"
     same_partitions_as: str | None = None
     max_message_bytes: int = MAX_MESSAGE_BYTES
+    segment_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,8 @@ SERVICES = (
     Service("activity-processor", "consumer", "activity-group", reads=(USER_ACTIVITY,), pods=2),
     # Reads the dead letters of every topic that some group reads.
     Service(DLQ_SERVICE, "consumer", "dlq-consumer-group", reads_dead_letters=True),
+    # Shows all of them; the last one, so that the others keep their ports in scripts/up.
+    Service(CONSOLE_SERVICE, "publisher"),
 )
 
 #: The table in which a group's failed events wait; its changelog is ``<group>-retries-changelog``.
@@ -233,6 +242,31 @@ class Topology:
         group = self.service(DLQ_SERVICE).group
         return Topic(f"{group}.actions", 1, retention_ms=-1, cleanup_policy="compact")
 
+    def workers_topic(self) -> Topic:
+        """Return the topic to which every pod reports how it is, keyed by its name.
+
+        Compacted, in small segments: a reader gets a report of each pod without reading a day's.
+        """
+        return Topic(
+            self.real_name(WORKERS),
+            1,
+            retention_ms=DAY_MS,
+            cleanup_policy="compact,delete",
+            segment_bytes=4 * 1024 * 1024,
+        )
+
+    def control_topic(self) -> Topic:
+        """Return the topic of what operators ordered: which partitions pause, which pods drain."""
+        return Topic(self.real_name(CONTROL), 1, retention_ms=-1, cleanup_policy="compact")
+
+    def audit_topic(self) -> Topic:
+        """Return the topic that says who did what, and when; kept for a year."""
+        return Topic(self.real_name(AUDIT), 1, retention_ms=365 * DAY_MS)
+
+    def system_topics(self) -> list[Topic]:
+        """Return the topics that belong to no group: reports, orders, audit."""
+        return [self.workers_topic(), self.control_topic(), self.audit_topic()]
+
     def _group(self, group: str) -> str:
         return self.real_name(self.plain_name(group))
 
@@ -252,7 +286,7 @@ class Topology:
         topics += self.dead_letters_topics()
         if any(service.reads_dead_letters for service in self.services):
             topics.append(self.dead_letter_actions_topic())
-        return topics
+        return topics + self.system_topics()
 
     def changelogs(self, service_name: str) -> list[Topic]:
         """Return the changelogs of a service's own tables; Faust derives the same names."""
@@ -286,7 +320,11 @@ class Topology:
             topics += [self.dead_letters_topic(name) for name in service.reads]
         if service.reads_dead_letters:
             topics += [*self.dead_letters_topics(), self.dead_letter_actions_topic()]
-        return topics + self.changelogs(service_name)
+        topics += self.changelogs(service_name)
+        if service.name == CONSOLE_SERVICE:
+            return topics + self.system_topics()
+        topics.append(self.workers_topic())
+        return [*topics, self.control_topic()] if service.group else topics
 
     @staticmethod
     def _hint(name: str, known: dict[str, Service] | dict[str, Topic]) -> str:

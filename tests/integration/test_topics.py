@@ -279,7 +279,7 @@ async def test_a_worker_is_told_about_missing_topics(kafka, namespace):
     with pytest.raises(TopologyError) as refused:
         await check_service_topics([kafka], topology, "activity-processor")
 
-    assert str(refused.value).count("the topic is missing") == 6
+    assert str(refused.value).count("the topic is missing") == 8
     assert str(refused.value).endswith("Mend it: trunkline topics apply")
 
 

@@ -96,7 +96,9 @@ def test_publishers_need_no_retries():
     for service in topology.services:
         if service.group is None:
             needed = {t.name for t in topology.topics_of(service.name)}
-            assert needed == set(service.publishes)
+            assert {name for name in needed if not name.startswith("trunkline.")} == set(
+                service.publishes
+            )
     assert not any(name.startswith(("auth-service", "web-service")) for name in names)
 
 
@@ -145,7 +147,7 @@ def test_declares_no_topic_twice():
     """Several services read a topic, and each wants its dead letters."""
     names = [t.name for t in Topology().topics()]
 
-    assert len(names) == len(set(names)) == 26
+    assert len(names) == len(set(names)) == 29
 
 
 def test_each_hop_of_a_failed_event_takes_the_largest_one():
@@ -179,6 +181,8 @@ def test_a_service_needs_what_it_reads_writes_and_remembers_by():
         "notification-group-retries-changelog",
         "notification-group.held-keys",
         "dlq.user.notification.sent",
+        "trunkline.workers",
+        "trunkline.control",
     ]
     assert [t.name for t in topology.topics_of("activity-processor")] == [
         USER_ACTIVITY,
@@ -187,8 +191,13 @@ def test_a_service_needs_what_it_reads_writes_and_remembers_by():
         "activity-group.held-keys",
         "dlq.user.activity",
         CHANGELOG,
+        "trunkline.workers",
+        "trunkline.control",
     ]
-    assert [t.name for t in topology.topics_of("web-service")] == [USER_ACTIVITY]
+    assert [t.name for t in topology.topics_of("web-service")] == [
+        USER_ACTIVITY,
+        "trunkline.workers",
+    ]
 
 
 def test_the_dlq_service_needs_every_dead_letter_topic_and_the_actions():
@@ -199,7 +208,25 @@ def test_the_dlq_service_needs_every_dead_letter_topic_and_the_actions():
         "dlq-consumer-group.held-keys",
         *(f"dlq.{topic}" for topic in READ),
         "dlq-consumer-group.actions",
+        "trunkline.workers",
+        "trunkline.control",
     ]
+
+
+def test_what_the_system_knows_of_itself_has_topics():
+    """Everybody reports, consumers are ordered, and only the console audits."""
+    topology = Topology("shop")
+    workers, control, audit = topology.system_topics()
+
+    assert [workers.name, control.name, audit.name] == [
+        "shop.trunkline.workers",
+        "shop.trunkline.control",
+        "shop.trunkline.audit",
+    ]
+    assert {t.partitions for t in (workers, control, audit)} == {1}
+    assert (control.cleanup_policy, control.retention_ms) == ("compact", -1)
+    assert topology.topics_of("console") == [workers, control, audit]
+    assert audit not in topology.topics_of("engine")
 
 
 def test_all_that_services_need_is_declared():

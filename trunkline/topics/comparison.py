@@ -21,6 +21,7 @@ from trunkline.topics.view import (
     MAX_MESSAGE,
     MIN_INSYNC,
     RETENTION,
+    SEGMENT,
     ClusterTopic,
     ClusterView,
     policies,
@@ -87,12 +88,13 @@ def wanted_configs(topic: Topic, replication_factor: int) -> dict[str, str]:
     minimum of two, every write with acks=all would be refused.
     """
     enough_copies = replication_factor >= REPLICATION_FACTOR
-    return {
+    configs = {
         RETENTION: str(topic.retention_ms),
         CLEANUP: topic.cleanup_policy,
         MIN_INSYNC: str(MIN_INSYNC_REPLICAS if enough_copies else 1),
         MAX_MESSAGE: str(topic.max_message_bytes),
     }
+    return configs | ({SEGMENT: str(topic.segment_bytes)} if topic.segment_bytes else {})
 
 
 def _wanted_partitions(topic: Topic, declared: dict[str, Topic], view: ClusterView) -> int:

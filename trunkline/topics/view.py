@@ -9,9 +9,10 @@ RETENTION = "retention.ms"
 CLEANUP = "cleanup.policy"
 MIN_INSYNC = "min.insync.replicas"
 MAX_MESSAGE = "max.message.bytes"
+SEGMENT = "segment.bytes"
 
 #: The topic settings that the topology declares; all others are the operator's.
-CONFIGS = (RETENTION, CLEANUP, MIN_INSYNC, MAX_MESSAGE)
+CONFIGS = (RETENTION, CLEANUP, MIN_INSYNC, MAX_MESSAGE, SEGMENT)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 
-from trunkline.topology import DLQ_SERVICE
+from trunkline.topology import CONSOLE_SERVICE, DLQ_SERVICE
 from trunkline.up.plan import Pod
 
 _POLL_S = 0.25
@@ -39,11 +39,13 @@ class Greeting(threading.Thread):
         publisher = next(pod for pod in self._pods if pod.service == "auth-service")
         notifier = next(pod for pod in self._pods if pod.service == "notification-service")
         index = next(pod for pod in self._pods if pod.service == DLQ_SERVICE)
+        console = next(pod for pod in self._pods if pod.service == CONSOLE_SERVICE)
         took_s = time.monotonic() - self._began
         lines = [
             "",
             f"Everything runs, after {took_s:.0f} s; Ctrl-C ends it all.",
-            f"Kafka: {self._servers}",
+            f"Console: {console.url}/console/",
+            f"Kafka:   {self._servers}",
             "",
             *(f"  {pod.name:<24} {pod.url}/stats" for pod in self._pods),
             "",

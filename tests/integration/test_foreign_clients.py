@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
 import json
-import os
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.support.kafka import create_topics, read_all
+from tests.support.node import communicate, foreign_scripts, needs
 from tests.support.waiting import eventually
 from trunkline.delivery.partitioning import murmur2
 from trunkline.publishing import EventReader, PublisherService, RawEvent
@@ -24,48 +19,13 @@ from trunkline.web.publish import publish_routes
 
 pytestmark = pytest.mark.kafka
 
-FOREIGN = Path(__file__).parent.parent / "foreign"
 KEYS = ["1", "12345", "67890", "ü", "日本語", "a b", "x" * 200, *(f"user-{n}" for n in range(40))]
-
-
-def needs(tool):
-    """Skip where a tool is missing, but never in CI."""
-    if shutil.which(tool) is None:
-        assert not os.environ.get("CI"), f"{tool} is missing, and CI must run this test"
-        pytest.skip(f"{tool} is not installed: install it to try this foreign client")
 
 
 @pytest.fixture(scope="session")
 def kafkajs():
-    """Return a function that runs one of our kafkajs scripts; installs kafkajs once."""
-    needs("node")
-    needs("npm")
-    with (FOREIGN / "package.json").open() as lock:  # xdist's workers install it one by one
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        installed = FOREIGN / "node_modules" / ".package-lock.json"
-        if not installed.exists():
-            subprocess.run(
-                ["npm", "ci", "--no-audit", "--no-fund"], cwd=FOREIGN, check=True, timeout=120
-            )
-
-    async def run(script, *args, stdin=None):
-        return json.loads(await communicate("node", FOREIGN / script, *args, stdin=stdin))
-
-    return run
-
-
-async def communicate(*command, stdin=None):
-    process = await asyncio.create_subprocess_exec(
-        *map(str, command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    try:
-        async with asyncio.timeout(90):
-            out, err = await process.communicate((stdin or "").encode())
-    except TimeoutError:
-        process.kill()
-        raise
-    assert process.returncode == 0, err.decode()
-    return out.decode()
+    """Return a function that runs one of our kafkajs scripts."""
+    return foreign_scripts()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from trunkline.errors import TrunklineError
 
 #: Command → module of this package that defines it under the same name.
 COMMANDS = {
+    "asyncapi": "asyncapi",
     "bench": "bench",
     "broker": "broker",
     "demo": "demo",

@@ -12,7 +12,20 @@ from typing import NamedTuple
 
 import msgspec
 
+#: Of the formats here. Fields may be added at the end of a struct, with a default, without a new
+#: one: older readers pass them over. Anything else needs a new one (docs/upgrading.md).
 WIRE_VERSION = 1
+
+
+class NewerFormatError(Exception):
+    """A newer Trunkline wrote this, in a format that this one cannot read: never guess at it."""
+
+    def __init__(self, what: str, version: int) -> None:
+        super().__init__(
+            f"{what} has version {version} of its format, and this worker reads up to "
+            f"{WIRE_VERSION}: a newer one of its group wrote it. Update this worker; until then "
+            "what depends on it waits, and nothing is lost."
+        )
 
 
 class EventId(NamedTuple):
@@ -172,13 +185,50 @@ def state_key(event: EventId) -> bytes:
 
 
 _decode_id = msgspec.msgpack.Decoder(EventId).decode
-decode_entry = msgspec.msgpack.Decoder(RetryEntry).decode
+_decode_entry = msgspec.msgpack.Decoder(RetryEntry).decode
+_decode_held_range = msgspec.msgpack.Decoder(HeldRange).decode
 decode_state = msgspec.msgpack.Decoder(RetryState).decode
 decode_held_key = msgspec.msgpack.Decoder(HeldKey).decode
-decode_held_range = msgspec.msgpack.Decoder(HeldRange).decode
 decode_offset = msgspec.msgpack.Decoder(int).decode
 
 
 def event_of(changelog_key: bytes) -> tuple[bool, EventId]:
     """Return whether a changelog key stands for an entry (else for a state), and of which event."""
     return changelog_key[:1] == _ENTRY, _decode_id(changelog_key[1:])
+
+
+def decode_entry(raw: bytes) -> RetryEntry:
+    """Return an entry of the retries table.
+
+    Raises:
+        NewerFormatError: A newer Trunkline wrote it.
+        msgspec.MsgspecError: It is none.
+
+    """
+    try:
+        entry = _decode_entry(raw)
+    except msgspec.MsgspecError:
+        _check_version("An entry of the retries table", raw)
+        raise
+    if entry.version > WIRE_VERSION:
+        raise NewerFormatError("An entry of the retries table", entry.version)
+    return entry
+
+
+def decode_held_range(raw: bytes) -> HeldRange:
+    """Return a hold; raises as :func:`decode_entry`."""
+    try:
+        held = _decode_held_range(raw)
+    except msgspec.MsgspecError:
+        _check_version("A hold", raw)
+        raise
+    if held.version > WIRE_VERSION:
+        raise NewerFormatError("A hold", held.version)
+    return held
+
+
+def _check_version(what: str, raw: bytes) -> None:
+    """Raise when what cannot be decoded begins with a newer version."""
+    fields = msgspec.msgpack.decode(raw)
+    if isinstance(fields, list) and fields and type(fields[0]) is int and fields[0] > WIRE_VERSION:
+        raise NewerFormatError(what, fields[0])

@@ -43,6 +43,9 @@ FAILED, PARKED, REDRIVEN, NOW, DISCARD = "failed", "parked", "redriven", "now", 
 ASK = "ask"
 #: Whether the event's key is held back at the source until the event is through (value ``1``).
 HELD = "trunkline.held"
+#: Version of a failure record's format; absent is 1. A reader passes over headers that it does not
+#: know, so only a record that it must not take for something else needs a new one.
+VERSION = "trunkline.version"
 
 _OURS = ("__streams.errors.", "trunkline.")
 

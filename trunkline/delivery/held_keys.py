@@ -19,6 +19,7 @@ from mode import Service
 from models.failures import (
     HeldKey,
     HeldRange,
+    NewerFormatError,
     decode_held_key,
     decode_held_range,
     decode_offset,
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 _RETRY_S = 0.5
 _ASK_AGAIN_S = 0.05
+#: How often it is said that this worker is too old for what stands in the topic.
+_NEWER_S = 10.0
 
 #: Source topic, partition, key, and the offset up to which its lane is empty.
 OnRelease = Callable[[str, int, bytes, int], None]
@@ -117,6 +120,10 @@ class HeldKeys(Service):
                 if not self._said:
                     logger.warning("Reading %s waits for Kafka: %r", self._tail.topic, error)
                 self._said = True
+            except NewerFormatError as newer:
+                # Without this hold its key's order would be lost: no partition is begun before.
+                logger.error("Reading %s waits: %s", self._tail.topic, newer)  # noqa: TRY400
+                await asyncio.sleep(_NEWER_S)
             except Exception:
                 logger.exception("Reading %s failed; it is tried again", self._tail.topic)
             await self._tail.close()

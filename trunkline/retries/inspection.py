@@ -15,9 +15,9 @@ import msgspec
 
 from models.failures import (
     APPLIED_KEY,
-    WIRE_VERSION,
     ErrorInfo,
     EventId,
+    NewerFormatError,
     RetryEntry,
     RetryState,
     decode_entry,
@@ -174,7 +174,7 @@ class Tables:
                 self._entries[place] = self._read_entry(record.value)
             else:
                 self._states[place] = self._kept(decode_state(record.value))
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, NewerFormatError):
             self._unreadable.add(at)
 
     def events(self) -> list[WaitingEvent]:
@@ -197,8 +197,6 @@ class Tables:
 
     def _read_entry(self, raw: bytes) -> RetryEntry:
         entry = decode_entry(raw)
-        if entry.version != WIRE_VERSION:
-            raise msgspec.ValidationError(f"version {entry.version} of the format is not known")
         if self._details:
             return entry
         return msgspec.structs.replace(entry, value=None, headers=(), state=self._kept(entry.state))

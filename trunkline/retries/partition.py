@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from models.failures import EventId
+from models.failures import EventId, NewerFormatError
 from trunkline.delivery.offsets import OffsetTracker
 from trunkline.errors import TrunklineError
 from trunkline.retries.failures import Failures
@@ -57,7 +57,7 @@ class FailuresPartition:
         self._opening: asyncio.Task[OpenPartition] | None = None
         self._dirty = asyncio.Event()
         #: What showed outside of a commit that the table cannot be read any more.
-        self._lost: StoreLostError | None = None
+        self._lost: StoreLostError | NewerFormatError | None = None
         #: Events at which our own code failed, and until when they wait.
         self._set_aside: dict[EventId, int] = {}
         self._task = asyncio.create_task(self._live())
@@ -133,6 +133,11 @@ class FailuresPartition:
             except StoreLostError as lost:
                 logger.warning("%s is recovered anew: %s", self._name, lost)
                 await self._pause(_FIRST_PAUSE_S)
+            except NewerFormatError as newer:
+                # Not passed over, as a stranger's record is: it is an event that some worker of
+                # this group has handed over.
+                logger.error("%s waits: %s", self._name, newer)  # noqa: TRY400  # no mistake
+                await self._pause(_LONGEST_PAUSE_S)
             except Exception:
                 # What waits must not wait for ever because of a mistake of ours.
                 logger.exception("%s failed, and is recovered anew", self._name)
@@ -208,7 +213,7 @@ class FailuresPartition:
                 continue
             try:
                 self._failures.on_record(ledger, record)
-            except StoreLostError as lost:
+            except (StoreLostError, NewerFormatError) as lost:
                 self._lose(lost)
                 return
             except (ValueError, msgspec.MsgspecError) as error:
@@ -238,7 +243,7 @@ class FailuresPartition:
         if self._trials is not None:
             self._trials.wake()
 
-    def _lose(self, lost: StoreLostError) -> None:
+    def _lose(self, lost: StoreLostError | NewerFormatError) -> None:
         self._lost = lost
         self._dirty.set()
 

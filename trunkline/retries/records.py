@@ -5,7 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-from models.failures import WIRE_VERSION, ErrorInfo, EventId, RetryEntry, RetryState
+from models.failures import (
+    WIRE_VERSION,
+    ErrorInfo,
+    EventId,
+    NewerFormatError,
+    RetryEntry,
+    RetryState,
+)
 from trunkline.delivery.failure import (
     ATTEMPTS,
     EXCEPTION,
@@ -22,6 +29,7 @@ from trunkline.delivery.failure import (
     STACKTRACE,
     TIMESTAMP_MS,
     TOPIC,
+    VERSION,
     Failure,
     failure_headers,
     original_headers,
@@ -61,6 +69,7 @@ def read_failure(record: Any) -> FailureRecord:
 
     Raises:
         ValueError: A header is missing or is none of ours.
+        NewerFormatError: A newer Trunkline wrote it.
 
     """
     headers = dict(record.headers)  # ours come last, and win
@@ -80,6 +89,9 @@ def read_failure(record: Any) -> FailureRecord:
         except ValueError:
             raise ValueError(f"its header {name} is {found!r}, which is no number") from None
 
+    version = number(VERSION, "1")
+    if version > WIRE_VERSION:
+        raise NewerFormatError(f"The record at offset {record.offset}", version)
     kind = text(RECORD, FAILED)
     event = EventId(text(TOPIC), number(PARTITION), number(OFFSET), number(TIMESTAMP_MS))
     error = None

@@ -1,0 +1,1 @@
+"""The pages, one module or package for each section of the navigation."""

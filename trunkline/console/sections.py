@@ -1,0 +1,11 @@
+"""All parts of the console, in the order of the navigation: the one list of pages and actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from trunkline.console.context import ConsoleContext
+from trunkline.console.pages.topics import topics
+from trunkline.console.registry import Section
+
+SECTIONS: Sequence[Callable[[ConsoleContext], Section]] = (topics,)

@@ -177,7 +177,7 @@ class _Wiring:
     def _tail(self, topic: str, group: str | None = None) -> TopicTail:
         return TopicTail(
             topic,
-            self.settings.bootstrap_servers,
+            self.settings.connection,
             group=group,
             replay=self.settings.notification_replay,
             client_id=f"{self.settings.pod_name}.receiver",
@@ -222,7 +222,7 @@ class _Wiring:
 
     def _producer(self, purpose: str) -> RecordProducer:
         return RecordProducer(
-            self.settings.bootstrap_servers,
+            self.settings.connection,
             f"{self.settings.pod_name}.{purpose}",
             metadata_max_age_s=self.settings.metadata_max_age_s,
         )
@@ -262,7 +262,7 @@ class _Wiring:
 
     def _is_ready(self) -> tuple[bool, str]:
         if not self.app.gate.open:
-            return False, f"waiting for Kafka at {', '.join(self.settings.bootstrap_servers)}"
+            return False, f"waiting for Kafka at {self.settings.connection}"
         for check in self.readiness:
             ready, reason = check()
             if not ready:
@@ -277,9 +277,7 @@ class _Wiring:
         return True, "working"
 
     async def _check_topics(self) -> None:
-        await check_service_topics(
-            self.settings.bootstrap_servers, self.topology, self.service.name
-        )
+        await check_service_topics(self.settings.connection, self.topology, self.service.name)
 
 
 def _model(topic: names.Topic) -> type[Event]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,6 @@ class RetriesTable(faust.Table[bytes, bytes]):
         max_request_bytes: Largest record of the changelog, of dead letters and releases.
         max_age_s: Files that were not in step for longer are made anew.
         cache_bytes: About how much memory recently used entries may take.
-        security: aiokafka's options for TLS and SASL.
         options: Faust's, for a table.
 
     """
@@ -76,7 +74,6 @@ class RetriesTable(faust.Table[bytes, bytes]):
         max_request_bytes: int = 3 * MIB,
         max_age_s: float = MAX_AGE_S,
         cache_bytes: int = CACHE_BYTES,
-        security: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(app, **options)
@@ -84,7 +81,6 @@ class RetriesTable(faust.Table[bytes, bytes]):
         self._group = app.conf.id
         self._max_request_bytes = max_request_bytes
         self._max_age_s = max_age_s
-        self._security = security
         self._files_options = RetryOptions(**ROCKSDB_OPTIONS)
         self._cache = EntryCache(cache_bytes)
         self._open: dict[int, RetriesPartition] = {}
@@ -131,12 +127,11 @@ class RetriesTable(faust.Table[bytes, bytes]):
 
     def _transactions(self, partition: int) -> FencedTransactions:
         return FencedTransactions(
-            self._settings.bootstrap_servers,
+            self._settings.connection,
             f"{self._settings.pod_name}.{self.name}-{partition}",
             f"{self._group}.{self.name}-{partition}",
             max_request_bytes=self._max_request_bytes,
             metadata_max_age_s=self._settings.metadata_max_age_s,
-            security=self._security,
         )
 
     async def _open_files(self, folder: Path) -> RetryFiles:
@@ -152,10 +147,9 @@ class RetriesTable(faust.Table[bytes, bytes]):
     async def _recover(self, partition: int, files: RetryFiles) -> None:
         began_at = time.monotonic()
         async with open_changelog(
-            self._settings.bootstrap_servers,
+            self._settings.connection,
             f"{self._settings.pod_name}.{self.name}-{partition}",
             self._place(partition),
-            security=self._security,
         ) as changelog:
             self._clear_if_stale(files, changelog)
             records = 0

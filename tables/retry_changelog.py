@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from tables.retry_staleness import LogRange
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.producer_link import explain
 from trunkline.delivery.tail_client import end_client, start_client
 from trunkline.errors import BrokerError
@@ -67,28 +68,26 @@ class ChangelogReader:
 
 @asynccontextmanager
 async def open_changelog(
-    bootstrap_servers: Sequence[str],
+    connection: KafkaConnection,
     client_id: str,
     place: TopicPartition,
     *,
     timeout_s: float = 10.0,
-    security: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[ChangelogReader]:
     """Connect to read a partition.
 
     Args:
-        bootstrap_servers: ``host:port`` of the brokers to ask first.
+        connection: How to reach Kafka.
         client_id: Name for the broker's logs and quotas.
         place: Topic and partition.
         timeout_s: How long an answer may take.
-        security: aiokafka's options for TLS and SASL.
 
     Raises:
         BrokerError: The broker is away, or refuses this client.
 
     """
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=list(bootstrap_servers),
+        **connection.options(),
         client_id=client_id,
         enable_auto_commit=False,
         isolation_level="read_committed",
@@ -96,7 +95,6 @@ async def open_changelog(
         auto_offset_reset="none",
         max_partition_fetch_bytes=_FETCH_BYTES,
         request_timeout_ms=int(timeout_s * 1000),
-        **(security or {}),
     )
     try:
         with quiet_aiokafka(), _as_broker_error(place):

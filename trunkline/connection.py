@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -19,6 +19,20 @@ class KafkaConnection:
 
     servers: tuple[str, ...]
     security: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def plaintext(cls, servers: str) -> KafkaConnection:
+        """Return the way to a cluster without TLS and SASL, such as the embedded one.
+
+        Args:
+            servers: ``host:port[,host:port…]``.
+
+        """
+        return cls(tuple(server.strip() for server in servers.split(",") if server.strip()))
+
+    def at(self, server: str) -> KafkaConnection:
+        """Return the way to one of the servers."""
+        return replace(self, servers=(server,))
 
     def options(self) -> dict[str, Any]:
         """Return what an aiokafka client takes: ``AIOKafkaConsumer(**connection.options())``."""

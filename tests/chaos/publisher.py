@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from tests.chaos.events import Events
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.producer import (
     NotAcknowledgedError,
     OutRecord,
@@ -41,7 +42,9 @@ class Publisher:
 
     async def run(self) -> None:
         """Publish everything; what an outage held up is caught up with."""
-        producer = RecordProducer(self._servers.split(","), "chaos", request_timeout_s=5)
+        producer = RecordProducer(
+            KafkaConnection.plaintext(self._servers), "chaos", request_timeout_s=5
+        )
         await self._start(producer)
         try:
             began = asyncio.get_running_loop().time()

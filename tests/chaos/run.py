@@ -28,6 +28,7 @@ from tests.chaos.quiet import Backlog, Watch
 from tests.chaos.report import Report
 from tests.chaos.violations import Violation
 from trunkline.broker import EmbeddedBroker
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.producer import RecordMetadata
 from trunkline.topics import apply
 
@@ -91,7 +92,7 @@ class Run:
 
     async def __call__(self) -> Report:
         """Run, judge, and write the report into the folder."""
-        await apply(self._servers.split(","), self._topology)
+        await apply(KafkaConnection.plaintext(self._servers), self._topology)
         try:
             for pod in self._pods:
                 pod.start()

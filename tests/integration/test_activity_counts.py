@@ -9,6 +9,7 @@ import pytest
 from tests.support.journal import publish
 from tests.support.waiting import eventually
 from tests.support.worker import workers
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.producer import OutRecord
 from trunkline.topics import apply
 from trunkline.topology import TOPICS, USER_ACTIVITY, Topology
@@ -20,7 +21,7 @@ EACH = 3_000
 
 async def test_counts_survive_a_stop_and_a_kill(kafka, namespace, tmp_path):
     """A worker that starts anew recovers the counts from the changelog, and adds to them."""
-    await apply([kafka], Topology(namespace))
+    await apply(KafkaConnection.plaintext(kafka), Topology(namespace))
     with workers(tmp_path, kafka, namespace) as start:
         pod = await _started(start)
         await _publish(kafka, namespace)
@@ -40,12 +41,12 @@ async def test_counts_survive_a_stop_and_a_kill(kafka, namespace, tmp_path):
 
 async def test_counts_go_on_when_partitions_are_added(kafka, namespace, tmp_path):
     """Topic and changelog grow while the worker runs; nothing is lost or counted twice."""
-    await apply([kafka], Topology(namespace))
+    await apply(KafkaConnection.plaintext(kafka), Topology(namespace))
     with workers(tmp_path, kafka, namespace) as start:
         pod = await _started(start)
         await _publish(kafka, namespace)
         await _wait_counted(pod, EACH)
-        await apply([kafka], _grown(namespace), grow=True)
+        await apply(KafkaConnection.plaintext(kafka), _grown(namespace), grow=True)
         await pod.wait_assigned(5)
         await _publish(kafka, namespace)
         await _wait_counted(pod, 2 * EACH)

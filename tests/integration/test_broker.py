@@ -13,6 +13,7 @@ import pytest
 from tests.support import eventually
 from tests.support.kafka import create_topics, produce, read_all
 from trunkline.broker import EmbeddedBroker, ensure_broker
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.fenced import FencedTransactions, TransactionLostError
 from trunkline.delivery.producer_call import OutRecord
 from trunkline.errors import BrokerError, ConfigurationError
@@ -76,7 +77,9 @@ async def test_a_commit_that_was_acknowledged_survives_a_kill(own_broker):
     acknowledged: set[bytes] = set()
 
     def transactions(number):
-        return FencedTransactions([servers], f"w{number}", f"w{number}", request_timeout_s=1)
+        return FencedTransactions(
+            KafkaConnection.plaintext(servers), f"w{number}", f"w{number}", request_timeout_s=1
+        )
 
     async def write(number):
         writer = transactions(number)

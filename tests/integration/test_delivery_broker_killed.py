@@ -11,6 +11,7 @@ from tests.support.offsets import wait_all_committed
 from tests.support.rows import count_rows, publish_registrations
 from tests.support.waiting import eventually
 from tests.support.worker import workers
+from trunkline.connection import KafkaConnection
 from trunkline.delivery import failure
 from trunkline.topics import apply
 from trunkline.topology import AUTH_REGISTERED, Topology
@@ -29,7 +30,7 @@ async def test_rows_are_exact_when_the_broker_is_killed(own_broker, namespace, t
     broker.start()
     servers, topology = broker.bootstrap_servers, Topology(namespace)
     topic = topology.real_name(AUTH_REGISTERED)
-    await apply([servers], topology)
+    await apply(KafkaConnection.plaintext(servers), topology)
     with workers(tmp_path, servers, namespace) as start:
         pods = [start(name, TRUNKLINE_SERVICE="db-server") for name in ("one", "two")]
         for pod in pods:

@@ -8,6 +8,7 @@ from tests.support.offsets import end_offsets, wait_all_committed
 from tests.support.rows import count_rows, publish_registrations
 from tests.support.waiting import eventually
 from tests.support.worker import workers
+from trunkline.connection import KafkaConnection
 from trunkline.topics import apply
 from trunkline.topology import AUTH_REGISTERED, Topology
 
@@ -21,7 +22,7 @@ async def test_rows_are_exact_when_a_pod_is_killed(kafka, namespace, tmp_path):
     topology = Topology(namespace)
     topic = topology.real_name(AUTH_REGISTERED)
     group = topology.service("db-server").group
-    await apply([kafka], topology)
+    await apply(KafkaConnection.plaintext(kafka), topology)
     with workers(tmp_path, kafka, namespace) as start:
         pods = [start(name, TRUNKLINE_SERVICE="db-server") for name in ("dies", "lives")]
         for pod in pods:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.kafka import create_topics
 from tests.support.worker import Worker
+from trunkline.connection import KafkaConnection
 from trunkline.topics import apply
 from trunkline.topology import AUTH_REGISTERED, Topology
 
@@ -32,7 +33,7 @@ async def test_a_changelog_that_does_not_fit_its_source_is_named(kafka, namespac
     topology = Topology(namespace)
     [changelog] = topology.changelogs("activity-processor")
     await create_topics(kafka, {changelog.name: changelog.partitions + 2})
-    await apply([kafka], topology)
+    await apply(KafkaConnection.plaintext(kafka), topology)
     worker = Worker(tmp_path, kafka, namespace, TRUNKLINE_SERVICE="activity-processor").start()
     try:
         assert await worker.wait_for_end(60) == 1

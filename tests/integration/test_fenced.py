@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.committed import read_committed
 from tests.support.kafka import create_topics
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.fenced import FencedTransactions, TransactionLostError
 from trunkline.delivery.producer_call import OutRecord
 from trunkline.errors import BrokerError
@@ -28,7 +29,11 @@ async def make_owner(kafka, namespace):
     made = []
 
     def make(**options):
-        made.append(FencedTransactions([kafka], "test", f"{namespace}.id", **options))
+        made.append(
+            FencedTransactions(
+                KafkaConnection.plaintext(kafka), "test", f"{namespace}.id", **options
+            )
+        )
         return made[-1]
 
     yield make
@@ -150,7 +155,9 @@ async def test_writing_that_takes_too_long_is_rolled_back(kafka, topic, make_own
 
 async def test_opening_and_closing_without_a_broker_are_quick():
     """Opening says where Kafka was looked for; closing has nothing to wait for."""
-    owner = FencedTransactions(["127.0.0.1:1"], "test", "id", request_timeout_s=1)
+    owner = FencedTransactions(
+        KafkaConnection.plaintext("127.0.0.1:1"), "test", "id", request_timeout_s=1
+    )
     began = time.monotonic()
     with pytest.raises(BrokerError, match=r"127\.0\.0\.1:1"):
         await owner.open()

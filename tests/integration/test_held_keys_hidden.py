@@ -7,6 +7,7 @@ import asyncio
 from models.failures import WIRE_VERSION, HeldKey, HeldRange, encode
 from tests.support.kafka import create_topics
 from tests.support.waiting import eventually
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.fenced import FencedTransactions
 from trunkline.delivery.held_keys import HeldKeys
 from trunkline.delivery.producer_call import OutRecord
@@ -18,7 +19,8 @@ async def test_a_hold_behind_an_open_transaction_is_waited_for(kafka, namespace)
     topic = f"{namespace}.held-keys"
     await create_topics(kafka, {topic: 1})
     dead, alive = (
-        FencedTransactions([kafka], name, f"{namespace}.{name}") for name in ("dead", "alive")
+        FencedTransactions(KafkaConnection.plaintext(kafka), name, f"{namespace}.{name}")
+        for name in ("dead", "alive")
     )
     await dead.open()
     await alive.open()
@@ -26,7 +28,7 @@ async def test_a_hold_behind_an_open_transaction_is_waited_for(kafka, namespace)
     await dead._link.producer.send_and_wait(topic, key=b"half", value=b"done")
     key, held = HeldKey("hold", "t", 0, b"k"), HeldRange(WIRE_VERSION, 1, 2, 1, 2, True)
     await alive.transact([OutRecord(topic, encode(held), key=encode(key))])
-    replica = HeldKeys(TopicTail(topic, [kafka], replay=2**62))
+    replica = HeldKeys(TopicTail(topic, KafkaConnection.plaintext(kafka), replay=2**62))
     await replica.start()
     reading = asyncio.create_task(replica.read_to_end())
     try:

@@ -12,6 +12,7 @@ from aiokafka.admin import NewTopic
 
 from tests.support.kafka import admin, create_topics, read_all
 from tests.support.waiting import eventually
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.partitioning import murmur2
 from trunkline.delivery.producer import (
     NotAcknowledgedError,
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.kafka
 
 @pytest.fixture
 async def producer(kafka):
-    producer = RecordProducer([kafka], "test")
+    producer = RecordProducer(KafkaConnection.plaintext(kafka), "test")
     await producer.start()
     yield producer
     await producer.stop(timeout_s=5)
@@ -158,7 +159,7 @@ async def test_survives_a_producer_whose_sequence_is_lost(producer, kafka, topic
 
 async def test_names_a_topic_and_a_partition_that_do_not_exist(kafka, topic):
     """The message says what is missing, and where to look."""
-    producer = RecordProducer([kafka], "test", request_timeout_s=1)
+    producer = RecordProducer(KafkaConnection.plaintext(kafka), "test", request_timeout_s=1)
     await producer.start()
     with pytest.raises(PublishError, match=r"no\.such\.topic .* 'trunkline topics plan'"):
         await producer.send(OutRecord("no.such.topic", b"1"))
@@ -169,7 +170,7 @@ async def test_names_a_topic_and_a_partition_that_do_not_exist(kafka, topic):
 
 async def test_says_so_when_the_broker_is_away_at_the_start():
     """Start fails fast with the address and what to do, and leaves nothing behind."""
-    producer = RecordProducer(["127.0.0.1:1"], "test", request_timeout_s=2)
+    producer = RecordProducer(KafkaConnection.plaintext("127.0.0.1:1"), "test", request_timeout_s=2)
     with pytest.raises(BrokerError, match=r"127\.0\.0\.1:1 cannot be reached"):
         await producer.start()
     assert not producer.connected
@@ -183,7 +184,9 @@ async def test_what_failed_is_not_sent_when_the_broker_comes_back(own_broker):
     broker = own_broker()
     broker.start()
     await create_topics(broker.bootstrap_servers, {"t": 2})
-    producer = RecordProducer([broker.bootstrap_servers], "test", request_timeout_s=1.5)
+    producer = RecordProducer(
+        KafkaConnection.plaintext(broker.bootstrap_servers), "test", request_timeout_s=1.5
+    )
     await producer.start()
     sure = await producer.send_many([OutRecord("t", b"sure", b"%d" % i) for i in range(10)])
     broker.kill()
@@ -204,7 +207,9 @@ async def test_a_short_absence_goes_unnoticed(own_broker):
     broker = own_broker()
     broker.start()
     await create_topics(broker.bootstrap_servers, {"t": 1})
-    producer = RecordProducer([broker.bootstrap_servers], "test", request_timeout_s=30)
+    producer = RecordProducer(
+        KafkaConnection.plaintext(broker.bootstrap_servers), "test", request_timeout_s=30
+    )
     await producer.start()
     await producer.send(OutRecord("t", b"0"))
     broker.kill()
@@ -221,7 +226,9 @@ async def test_a_hanging_broker_ends_calls_and_stop_in_time(own_broker):
     broker = own_broker()
     broker.start()
     await create_topics(broker.bootstrap_servers, {"t": 1})
-    producer = RecordProducer([broker.bootstrap_servers], "test", request_timeout_s=1)
+    producer = RecordProducer(
+        KafkaConnection.plaintext(broker.bootstrap_servers), "test", request_timeout_s=1
+    )
     await producer.start()
     await producer.send(OutRecord("t", b"0"))
     with frozen(broker.status().nodes[0].pid):

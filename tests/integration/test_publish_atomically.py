@@ -10,6 +10,7 @@ from aiokafka.admin import NewTopic
 
 from tests.support.committed import read_committed
 from tests.support.kafka import admin, create_topics
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.producer import OutRecord
 from trunkline.delivery.transactions import OutcomeUnknownError, TransactionalProducer
 from trunkline.errors import PublishError
@@ -28,7 +29,7 @@ def whole_posts(records):
 
 @pytest.fixture
 async def producer(kafka):
-    producer = TransactionalProducer([kafka], "test")
+    producer = TransactionalProducer(KafkaConnection.plaintext(kafka), "test")
     await producer.start()
     yield producer
     await producer.stop(timeout_s=5)
@@ -72,7 +73,9 @@ async def test_nothing_is_half_done_when_the_broker_is_killed(own_broker):
     broker = own_broker()
     broker.start()
     await create_topics(broker.bootstrap_servers, {"t": 3})
-    producer = TransactionalProducer([broker.bootstrap_servers], "test", timeout_s=4)
+    producer = TransactionalProducer(
+        KafkaConnection.plaintext(broker.bootstrap_servers), "test", timeout_s=4
+    )
     await producer.start()
     outcomes = {}
 
@@ -116,7 +119,9 @@ async def test_a_commit_is_repeated_until_its_outcome_is_known(own_broker):
     broker = own_broker()
     broker.start()
     await create_topics(broker.bootstrap_servers, {"t": 1})
-    producer = TransactionalProducer([broker.bootstrap_servers], "test", timeout_s=30)
+    producer = TransactionalProducer(
+        KafkaConnection.plaintext(broker.bootstrap_servers), "test", timeout_s=30
+    )
     await producer.start()
     await producer.send_atomically(post("t", 1))
     inner = producer._link.producer

@@ -16,6 +16,7 @@ from agents.fan_out import relay_notifications
 from models import NotificationSent
 from tests.support.kafka import admin, create_topics, produce, read_all
 from tests.support.waiting import eventually
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.chain import context_of
 from trunkline.delivery.origin import ORIGIN
 from trunkline.delivery.producer import RecordProducer
@@ -31,7 +32,9 @@ class Pod:
     def __init__(self, kafka, topic, **options):
         self.messages = []
         self.records = []
-        self.tail = TopicTail(topic, kafka.split(","), metadata_max_age_s=0.5, **options)
+        self.tail = TopicTail(
+            topic, KafkaConnection.plaintext(kafka), metadata_max_age_s=0.5, **options
+        )
         self.receiver = BroadcastReceiver(
             self.tail, NotificationSent, self._note, commit_interval_s=0.05
         )
@@ -189,7 +192,7 @@ async def test_relayed_twice_is_received_once(kafka, namespace):
     await publish(kafka, source, ["0", "same", "same"])
     sources = await read_all(kafka, source)
     contexts = [context_of(record, record.topic, record.partition) for record in sources]
-    producer = RecordProducer(kafka.split(","), "test")
+    producer = RecordProducer(KafkaConnection.plaintext(kafka), "test")
     await producer.start()
     relay = relay_notifications(producer, target)
     async with Pod(kafka, target) as pod:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.journal import journal_group
 from tests.support.waiting import eventually
+from trunkline.connection import KafkaConnection
 from trunkline.retries.commands import send_commands
 from trunkline.retries.inspection import inspect
 
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.kafka
 
 async def waiting(group):
     """Return what waits, by key, in the order of handing over."""
-    found = await inspect([group.servers], group.topology, [group.group])
+    found = await inspect(KafkaConnection.plaintext(group.servers), group.topology, [group.group])
     assert (found.missing, found.unreadable) == ([], 0)
     by_key = {}
     for event in sorted(found.events, key=lambda e: e.entry.order):
@@ -44,8 +45,12 @@ async def test_a_worker_hurries_and_discards_as_it_is_told(kafka, namespace, tmp
         assert {events[0].entry.state.attempts for events in found.values()} == {1}
         assert group.count("end") == 1
 
-        await send_commands([kafka], group.topology, found["hurried"][:1], "now")
-        await send_commands([kafka], group.topology, found["dropped"], "discard")
+        await send_commands(
+            KafkaConnection.plaintext(kafka), group.topology, found["hurried"][:1], "now"
+        )
+        await send_commands(
+            KafkaConnection.plaintext(kafka), group.topology, found["dropped"], "discard"
+        )
 
         async def one_waits():
             return list(await waiting(group)) == ["left"]

@@ -21,6 +21,7 @@ from tests.support.retries_table import (
     state_of,
     waiting,
 )
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.fenced import FencedTransactions
 from trunkline.delivery.producer_call import OutRecord
 from trunkline.errors import BrokerError
@@ -130,7 +131,7 @@ async def test_an_open_transaction_of_the_first_owner_is_rolled_back(
 ):
     """What an owner wrote but had not committed is not seen by the next one, who waits for none."""
     group = table.app.conf.id
-    first = FencedTransactions([kafka], "first", f"{group}.retries-0")
+    first = FencedTransactions(KafkaConnection.plaintext(kafka), "first", f"{group}.retries-0")
     await first.open()
     await first.transact([OutRecord(changelog, b"\x05", APPLIED_KEY, partition=0)])
     link = first._link

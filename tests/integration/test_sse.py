@@ -13,6 +13,7 @@ from models import NotificationSent
 from tests.support.event_stream import serve
 from tests.support.kafka import create_topics, produce, read_all
 from tests.support.waiting import eventually
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.chain import context_of
 from trunkline.delivery.producer import RecordProducer
 from trunkline.delivery.receiver import BroadcastReceiver
@@ -28,7 +29,7 @@ LIMITS = HubLimits(replay=100)
 async def pod(kafka, topic, group=None):
     """Run what a notification-service pod runs, wired as the worker wires it."""
     async with serve(LIMITS, is_ready=lambda: receiver.ready) as service:
-        tail = TopicTail(topic, kafka.split(","), group=group, replay=LIMITS.replay)
+        tail = TopicTail(topic, KafkaConnection.plaintext(kafka), group=group, replay=LIMITS.replay)
         receiver = BroadcastReceiver(tail, NotificationSent, service.hub.on_notification)
         await receiver.start()
         await eventually(lambda: receiver.ready)
@@ -50,7 +51,7 @@ async def test_a_relayed_notification_reaches_the_clients_of_every_pod(kafka, na
     """The seed's second solution: published once, relayed once, pushed by every pod."""
     source, fanout = f"{namespace}.source", f"{namespace}.fanout"
     await create_topics(kafka, {source: 1, fanout: 1})
-    producer = RecordProducer(kafka.split(","), "test")
+    producer = RecordProducer(KafkaConnection.plaintext(kafka), "test")
     await producer.start()
     async with AsyncExitStack() as stack:
         pods = [await stack.enter_async_context(pod(kafka, fanout)) for _ in range(2)]

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from trunkline.connection import KafkaConnection
 from trunkline.topics.cluster import Cluster
 from trunkline.topics.difference import TopicPlan
 from trunkline.topology import Topology
@@ -78,7 +79,7 @@ def test_a_refusal_ends_with_exit_status_1(topics, kafka, namespace):
     oversized = TopicPlan(changelog.name, 9, 1, {"cleanup.policy": "compact"}, None, "create")
 
     async def create():
-        async with Cluster([kafka]) as cluster:
+        async with Cluster(KafkaConnection.plaintext(kafka)) as cluster:
             await cluster.create([oversized])
 
     asyncio.run(create())

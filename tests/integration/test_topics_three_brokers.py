@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from trunkline.connection import KafkaConnection
 from trunkline.topics import apply, plan
 from trunkline.topology import Topology
 
@@ -14,14 +15,14 @@ async def test_replicates_over_three_brokers_also_while_one_is_down(own_broker, 
     """A broker that is down counts: else an outage would create topics with a single copy."""
     broker = own_broker(nodes=3)
     broker.start()
-    servers = broker.bootstrap_servers.split(",")
+    connection = KafkaConnection.plaintext(broker.bootstrap_servers)
     topology = Topology(namespace)
 
-    created = await apply(servers, topology)
-    again = await plan(servers, topology)
+    created = await apply(connection, topology)
+    again = await plan(connection, topology)
     broker.kill(2)
-    created_in_outage = await apply(servers, Topology(f"{namespace}-2"))
-    afterwards = await plan(servers, topology)
+    created_in_outage = await apply(connection, Topology(f"{namespace}-2"))
+    afterwards = await plan(connection, topology)
 
     assert again.nothing_to_do
     assert afterwards.nothing_to_do

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from tests.support.committed import read_committed
 from tests.support.dead_letters import Record, put_letters, trunkline_headers
 from trunkline import topics
+from trunkline.connection import KafkaConnection
 from trunkline.topology import Topology
 
 _CODE = "from trunkline.cli import main; main()"
@@ -57,7 +58,7 @@ class Dlq:
 
     async def prepare(self) -> None:
         """Make the topics."""
-        await topics.apply([self.kafka], self.topology)
+        await topics.apply(KafkaConnection.plaintext(self.kafka), self.topology)
 
     def letters(self, count: int, first: int = 0, **changes: object) -> list[Record]:
         """Return so many of our dead letters of order.created: four keys in two partitions."""

@@ -16,6 +16,7 @@ from tests.support.offsets import committed_offsets, wait_all_committed
 from tests.support.pods import JOURNAL_GROUP
 from tests.support.waiting import eventually
 from tests.support.worker import Worker
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.producer import OutRecord, RecordProducer
 from trunkline.topics import apply
 from trunkline.topology import AUTH_REGISTERED, Service, Topic, Topology
@@ -59,7 +60,7 @@ class JournalGroup:
 
     async def create_topics(self, partitions: int = 3) -> None:
         """Make the topic of the events and the one of the failures, as the product would."""
-        await apply(self.servers.split(","), _topology(self.namespace, partitions))
+        await apply(KafkaConnection.plaintext(self.servers), _topology(self.namespace, partitions))
 
     async def publish(self, orders: Iterable[tuple[str, str]], partition: int | None = None) -> int:
         """Publish events of (key, what the handler shall do); return how many."""
@@ -142,7 +143,7 @@ def event(key: str, order: str) -> bytes:
 
 async def publish(servers: str, records: list[OutRecord]) -> None:
     """Publish records in their order, all acknowledged."""
-    producer = RecordProducer(servers.split(","), "tests")
+    producer = RecordProducer(KafkaConnection.plaintext(servers), "tests")
     await producer.start()
     try:
         for first in range(0, len(records), _SEND_AT_ONCE):

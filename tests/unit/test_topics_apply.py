@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from trunkline.connection import KafkaConnection
 from trunkline.errors import TopologyError
 from trunkline.topics import administration, apply
 from trunkline.topics.comparison import wanted_configs
@@ -17,6 +18,7 @@ ACTIVITY = TOPOLOGY.real_name(USER_ACTIVITY)
 CHANGELOG = "shop.activity-group-activity-counts-changelog"
 ORDERS = "shop.order.created"
 FAILURES = "shop.engine-group.failures"
+NOWHERE = KafkaConnection(())
 RETRIES = "shop.engine-group-retries-changelog"
 
 
@@ -35,7 +37,7 @@ class FakeCluster:
         self.readings = 0
         self.grown = []
 
-    def __call__(self, bootstrap_servers):
+    def __call__(self, connection):
         return self
 
     async def __aenter__(self):
@@ -83,7 +85,7 @@ async def test_returns_only_when_every_broker_shows_the_change(cluster_with):
     """Brokers hear of a change one after the other; the slowest counts."""
     cluster = cluster_with(lag=3, **{ORDERS: {"configs": {}}})
 
-    applied = await apply([], TOPOLOGY)
+    applied = await apply(NOWHERE, TOPOLOGY)
 
     assert cluster.readings == 4
     assert all(d.done for t in applied.topics for d in t.differences)
@@ -94,14 +96,14 @@ async def test_says_when_a_change_does_not_show(cluster_with):
     cluster_with(lag=10_000, **{ORDERS: {"configs": {}}})
 
     with pytest.raises(TopologyError, match=rf"does not show them after 0\.5 s: {ORDERS}\."):
-        await apply([], TOPOLOGY)
+        await apply(NOWHERE, TOPOLOGY)
 
 
 async def test_grows_a_changelog_before_its_source(cluster_with):
     """A running worker must never see a source partition that its table has no changelog for."""
     cluster = cluster_with(**{ACTIVITY: {"partitions": 1}, CHANGELOG: {"partitions": 1}})
 
-    await apply([], TOPOLOGY, grow=True)
+    await apply(NOWHERE, TOPOLOGY, grow=True)
 
     assert cluster.grown == [CHANGELOG, ACTIVITY]
 
@@ -110,7 +112,7 @@ async def test_grows_a_retries_changelog_before_its_failures_topic(cluster_with)
     """A worker that gets a new failures partition finds the table's partition there."""
     cluster = cluster_with(**{FAILURES: {"partitions": 1}, RETRIES: {"partitions": 1}})
 
-    await apply([], TOPOLOGY, grow=True)
+    await apply(NOWHERE, TOPOLOGY, grow=True)
 
     assert cluster.grown == [RETRIES, FAILURES]
 
@@ -119,7 +121,7 @@ async def test_setting_back_a_topic_does_not_grow_it(cluster_with):
     """A topic may lack both settings and partitions: growth still needs the request."""
     cluster = cluster_with(**{ORDERS: {"configs": {}, "partitions": 1}})
 
-    applied = await apply([], TOPOLOGY)
+    applied = await apply(NOWHERE, TOPOLOGY)
 
     assert cluster.grown == []
     assert [t.name for t in applied.left_out] == [ORDERS]

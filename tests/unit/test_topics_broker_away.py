@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from trunkline.connection import KafkaConnection
 from trunkline.errors import BrokerError, ConfigurationError
 from trunkline.topics import apply, check_service_topics, plan
 from trunkline.topics.connecting import quiet_aiokafka, why_no_answer
@@ -30,9 +31,9 @@ def free_port():
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda servers: plan(servers, Topology()),
-        lambda servers: apply(servers, Topology()),
-        lambda servers: check_service_topics(servers, Topology(), "engine"),
+        lambda connection: plan(connection, Topology()),
+        lambda connection: apply(connection, Topology()),
+        lambda connection: check_service_topics(connection, Topology(), "engine"),
     ],
     ids=["plan", "apply", "check"],
 )
@@ -44,7 +45,7 @@ async def test_says_which_broker_does_not_answer_and_how_to_start_one(ask, free_
     )
 
     with pytest.raises(BrokerError) as refused:
-        await ask([f"127.0.0.1:{free_port}"])
+        await ask(KafkaConnection.plaintext(f"127.0.0.1:{free_port}"))
 
     assert str(refused.value) == expected
     assert caplog.records == []
@@ -57,7 +58,7 @@ async def test_gives_up_on_a_server_that_takes_connections_and_says_nothing(capl
     started = time.monotonic()
 
     with pytest.raises(BrokerError, match="does not speak Kafka"):
-        await plan([f"127.0.0.1:{port}"], Topology())
+        await plan(KafkaConnection.plaintext(f"127.0.0.1:{port}"), Topology())
 
     assert time.monotonic() - started < 20
     assert caplog.records == []
@@ -66,7 +67,9 @@ async def test_gives_up_on_a_server_that_takes_connections_and_says_nothing(capl
 
 async def test_names_each_server_when_their_reasons_differ(free_port):
     """One refuses, the other does not exist."""
-    text = await why_no_answer([f"127.0.0.1:{free_port}", "kafka.invalid:9092"])
+    text = await why_no_answer(
+        KafkaConnection.plaintext(f"127.0.0.1:{free_port},kafka.invalid:9092")
+    )
 
     assert f"127.0.0.1:{free_port}: connection refused; kafka.invalid:9092: " in text
 
@@ -75,12 +78,12 @@ async def test_names_each_server_when_their_reasons_differ(free_port):
 async def test_an_address_without_a_port_is_a_wrong_setting(address):
     """The message names the variable, the value and what it should look like."""
     with pytest.raises(ConfigurationError, match=f"KAFKA_BOOTSTRAP_SERVERS: '{address}' is not"):
-        await plan([address], Topology())
+        await plan(KafkaConnection.plaintext(address), Topology())
 
 
 async def test_a_cluster_elsewhere_is_not_ours_to_start():
     """The hint names the setting instead of the embedded broker."""
-    text = await why_no_answer(["kafka.invalid:9092"])
+    text = await why_no_answer(KafkaConnection.plaintext("kafka.invalid:9092"))
 
     assert "check KAFKA_BOOTSTRAP_SERVERS" in text
     assert "trunkline broker" not in text

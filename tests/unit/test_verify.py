@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from trunkline.cli import verify as cli
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.producer import RecordMetadata
 from trunkline.topology import AUTH_REGISTERED, Topology
 from trunkline.verifying.outcome import Outcome, Pattern
@@ -242,7 +243,7 @@ async def test_a_cancellation_that_gets_lost_is_repeated(monkeypatch):
 
 async def test_a_stage_is_left_tidy_however_often_it_is_cancelled(tmp_path):
     """What it opened is closed before the cancellation goes on."""
-    stage, closed = Stage("localhost:1", "n", tmp_path, ()), []
+    stage, closed = Stage(KafkaConnection.plaintext("localhost:1"), "n", tmp_path, ()), []
 
     async def close():
         await asyncio.sleep(0.05)

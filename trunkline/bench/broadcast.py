@@ -22,6 +22,7 @@ from trunkline.bench.ours import environment_of
 from trunkline.bench.publishing import publish_at_rate, publisher
 from trunkline.bench.rounds import Entry, Result, Row, interleaved
 from trunkline.bench.usage import usage_of
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.producer import OutRecord
 from trunkline.errors import ConfigurationError, TrunklineError
 from trunkline.topology import NOTIFICATION_SENT, Topology
@@ -117,7 +118,7 @@ async def _run(servers: str, audience: _Audience, per_s: int, seconds: float) ->
     topology = Topology(namespace)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trunkline-bench-")))
-        await topics.apply(servers.split(","), topology)
+        await topics.apply(KafkaConnection.plaintext(servers), topology)
         stack.push_async_callback(delete_topics, servers, namespace)
         pods = [
             WorkerProcess(SERVICE, servers=servers, namespace=namespace, directory=folder / f"{n}")

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from trunkline.bench.ground import EVENTS, Ground, ground_topology
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.producer import OutRecord, RecordProducer
 
 #: Domain of an event's address when its handler is to fail: it stands in the event, so that every
@@ -71,7 +72,7 @@ class FailingGround(Ground):
 
         """
         bad = set(random.Random(4).sample(range(count), failing))  # noqa: S311 - no secret
-        producer = RecordProducer(self.servers.split(","), "bench.preload")
+        producer = RecordProducer(KafkaConnection.plaintext(self.servers), "bench.preload")
         await producer.start()
         try:
             for chunk in _chunks(count):

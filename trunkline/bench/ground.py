@@ -14,6 +14,7 @@ from models import UserRegistered
 from trunkline import topics
 from trunkline.bench.contestant import Contestant
 from trunkline.bench.ours import environment_of, our_worker
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.producer import OutRecord, RecordProducer
 from trunkline.errors import TrunklineError
 from trunkline.topology import Service, Topic, Topology
@@ -82,14 +83,14 @@ class Ground:
         return self
 
     async def _apply(self) -> None:
-        await topics.apply(self.servers.split(","), self._topology())
+        await topics.apply(KafkaConnection.plaintext(self.servers), self._topology())
 
     async def __aexit__(self, *_: object) -> None:
         await delete_topics(self.servers, self.namespace)
 
     async def preload(self, count: int, keys: int | None = None) -> None:
         """Publish events of the seed's size, keyed by user, spread evenly over ``keys`` users."""
-        producer = RecordProducer(self.servers.split(","), "bench.preload")
+        producer = RecordProducer(KafkaConnection.plaintext(self.servers), "bench.preload")
         await producer.start()
         try:
             for start in range(0, count, _CHUNK):

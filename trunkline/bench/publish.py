@@ -24,6 +24,7 @@ from trunkline.bench.peers import PEERS, require_peers
 from trunkline.bench.posting import post_all
 from trunkline.bench.rounds import Entry, Result, Row, interleaved
 from trunkline.bench.usage import Usage, usage_of
+from trunkline.connection import KafkaConnection
 from trunkline.topology import AUTH_REGISTERED, Topology
 from trunkline.verifying.workers import WorkerProcess
 
@@ -99,7 +100,7 @@ async def publish(
     topic = topology.topic(AUTH_REGISTERED)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trunkline-bench-")))
-        await topics.apply(servers.split(","), topology)
+        await topics.apply(KafkaConnection.plaintext(servers), topology)
         stack.push_async_callback(delete_topics, servers, namespace)
         arrived = await stack.enter_async_context(arrivals(servers, topic.name, topic.partitions))
         place = _Place(servers, namespace, topic.name, folder)

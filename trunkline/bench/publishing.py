@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
 
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.producer import OutRecord, RecordProducer
 
 #: Records and bytes of one call at most.
@@ -19,7 +20,7 @@ _TICK_S = 0.001
 @asynccontextmanager
 async def publisher(servers: str) -> AsyncIterator[RecordProducer]:
     """Start a producer, and stop it at the end."""
-    producer = RecordProducer(servers.split(","), "bench.publisher")
+    producer = RecordProducer(KafkaConnection.plaintext(servers), "bench.publisher")
     await producer.start()
     try:
         yield producer

@@ -13,6 +13,7 @@ from typing import Any
 from trunkline.bench.contestant import Contestant
 from trunkline.bench.failing import FailingGround, event
 from trunkline.bench.ours import ours, settings_of
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.producer import RecordProducer
 from trunkline.errors import TrunklineError
 
@@ -92,7 +93,7 @@ def _row(said: dict[str, Any], delay_s: float) -> dict[str, Any]:
 
 async def _load(ground: FailingGround, failing: int, spread_s: float, load_per_s: int) -> None:
     """Publish what fails, evenly over a time, and good events at a rate until cancelled."""
-    producer = RecordProducer(ground.servers.split(","), "bench.load")
+    producer = RecordProducer(KafkaConnection.plaintext(ground.servers), "bench.load")
     await producer.start()
     began, bad, good = time.monotonic(), 0, 0
     try:

@@ -20,6 +20,7 @@ from trunkline.bench.rounds import Row
 from trunkline.bench.usage import processes_of, rss_bytes, usage_of
 from trunkline.broker import EmbeddedBroker
 from trunkline.broker.ports import find_free_port
+from trunkline.connection import KafkaConnection
 from trunkline.errors import TrunklineError
 from trunkline.topology import Topology
 from trunkline.verifying.environment import inherited_environment, project_root
@@ -71,7 +72,7 @@ async def _worker(servers: str) -> Row:
     namespace = new_namespace()
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trunkline-bench-")))
-        await topics.apply(servers.split(","), Topology(namespace))
+        await topics.apply(KafkaConnection.plaintext(servers), Topology(namespace))
         stack.push_async_callback(delete_topics, servers, namespace)
         worker = WorkerProcess(SERVICE, servers=servers, namespace=namespace, directory=folder)
         began = time.monotonic()

@@ -48,7 +48,7 @@ async def _run(urls: Mapping[str, str], rate: float, bad_share: float) -> None:
     if not bad_share:
         await run_demo(urls, rate, topology)
         return
-    producer = RecordProducer(settings.bootstrap_servers, "trunkline-demo")
+    producer = RecordProducer(settings.connection, "trunkline-demo")
     await producer.start()
     try:
         bad = BadEvents(producer, topology, bad_share)

@@ -115,7 +115,7 @@ async def _run(
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     logging.getLogger("trunkline").setLevel(logging.ERROR)
     producer = RecordProducer(
-        settings.bootstrap_servers,
+        settings.connection,
         "trunkline-publish",
         request_timeout_s=settings.publish_timeout_s,
         max_request_bytes=settings.max_event_bytes + 4096,

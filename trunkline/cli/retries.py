@@ -149,8 +149,8 @@ def _send(
 ) -> None:
     sent = 0
     if events:
-        servers, timeout_s = asked.settings.bootstrap_servers, asked.settings.publish_timeout_s
-        sent = asyncio.run(send_commands(servers, asked.topology, events, command, timeout_s))
+        connection, timeout_s = asked.settings.connection, asked.settings.publish_timeout_s
+        sent = asyncio.run(send_commands(connection, asked.topology, events, command, timeout_s))
     if as_json:
         ids = [str(event.id) for event in events]
         known = {"command": command, "sent": sent, "events": ids, "not_found": found.not_found}

@@ -143,9 +143,9 @@ def asked_for(groups: Sequence[str], limit: int | None = None, **words: Any) -> 
 def _inspect(
     settings: Settings, topology: Topology, groups: Sequence[str], *, details: bool
 ) -> Inspection:
-    servers = settings.bootstrap_servers
+    connection = settings.connection
     with _progress() as on_progress:
-        found = asyncio.run(inspect(servers, topology, groups, on_progress, details=details))
+        found = asyncio.run(inspect(connection, topology, groups, on_progress, details=details))
     for topic in found.missing:
         click.echo(f"Left out: there is no topic {topic} (trunkline topics apply).", err=True)
     if found.unreadable:

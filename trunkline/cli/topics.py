@@ -49,7 +49,7 @@ def topics() -> None:
 def plan(as_json: bool) -> None:
     """Show how the cluster's topics differ from the declared ones."""
     settings = load_settings()
-    result = asyncio.run(plan_topology(settings.bootstrap_servers, Topology(settings.namespace)))
+    result = asyncio.run(plan_topology(settings.connection, Topology(settings.namespace)))
     _show(result, settings, as_json=as_json, applied=False)
     _exit_for(result)
 
@@ -64,7 +64,7 @@ def apply(grow: bool, as_json: bool) -> None:
     """
     settings = load_settings()
     topology = Topology(settings.namespace)
-    result = asyncio.run(apply_topology(settings.bootstrap_servers, topology, grow=grow))
+    result = asyncio.run(apply_topology(settings.connection, topology, grow=grow))
     _show(result, settings, as_json=as_json, applied=True)
     _exit_for(result)
 
@@ -75,7 +75,7 @@ def ls(as_json: bool) -> None:
     """List the declared topics as they are in the cluster."""
     settings = load_settings()
     topology = Topology(settings.namespace)
-    view = asyncio.run(read_topics(settings.bootstrap_servers, topology))
+    view = asyncio.run(read_topics(settings.connection, topology))
     rows = [(topic.name, view.topics.get(topic.name)) for topic in topology.topics()]
     if as_json:
         click.echo(json.dumps([_row_to_dict(name, topic) for name, topic in rows], indent=2))
@@ -96,7 +96,7 @@ def _show(result: Plan, settings: Settings, *, as_json: bool, applied: bool) -> 
         click.echo(json.dumps(result.to_dict(), indent=2))
         return
     console = _console()
-    where = ", ".join(settings.bootstrap_servers)
+    where = str(settings.connection)
     brokers = f"{result.brokers} broker{'' if result.brokers == 1 else 's'}"
     console.print(Text(f"Topics on {where} ({brokers})", style="bold"), soft_wrap=True)
     for mark, text in describe(result, applied=applied):

@@ -40,8 +40,11 @@ def up(first_port: int, rate: float, bad_share: float) -> None:
     try:
         if broker is not None:
             began_broker = broker.start(say=click.echo)
-        servers = broker.bootstrap_servers if broker else settings.kafka_bootstrap_servers
-        code = _run(settings, servers, first_port, (rate, bad_share))
+        if broker is not None:
+            settings = settings.model_copy(
+                update={"kafka_bootstrap_servers": broker.bootstrap_servers}
+            )
+        code = _run(settings, first_port, (rate, bad_share))
     except KeyboardInterrupt:
         code = 130
     finally:
@@ -55,9 +58,10 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _run(settings: Settings, servers: str, first_port: int, demo: tuple[float, float]) -> int:
+def _run(settings: Settings, first_port: int, demo: tuple[float, float]) -> int:
     topology = Topology(settings.namespace)
-    asyncio.run(apply(servers.split(","), topology))
+    servers = settings.kafka_bootstrap_servers
+    asyncio.run(apply(settings.connection, topology))
     pods = pods_of(Path("Procfile"), topology, servers, settings.data_dir.absolute(), first_port)
     manager = new_manager()
     for pod in pods:

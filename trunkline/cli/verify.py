@@ -17,6 +17,7 @@ import click
 from rich.console import Console
 
 from trunkline.broker import EmbeddedBroker
+from trunkline.connection import KafkaConnection
 from trunkline.settings import Settings, load_settings
 from trunkline.verifying.outcome import Outcome
 from trunkline.verifying.patterns import PATTERNS, Pattern
@@ -57,8 +58,8 @@ def verify(names: tuple[str, ...], keep: bool, as_json: bool) -> None:
     folder = Path(tempfile.mkdtemp(prefix="trunkline-verify-"))
     outcomes: list[Outcome] = []
     try:
-        with _kafka(load_settings()) as servers:
-            outcomes = asyncio.run(_run(chosen, servers, folder, keep=keep))
+        with _kafka(load_settings()) as connection:
+            outcomes = asyncio.run(_run(chosen, connection, folder, keep=keep))
     finally:
         _leave(folder, keep=keep or not all(outcome.ok for outcome in outcomes))
     _show(outcomes, as_json=as_json)
@@ -67,10 +68,10 @@ def verify(names: tuple[str, ...], keep: bool, as_json: bool) -> None:
 
 
 async def _run(
-    patterns: Sequence[Pattern], servers: str, folder: Path, *, keep: bool
+    patterns: Sequence[Pattern], connection: KafkaConnection, folder: Path, *, keep: bool
 ) -> list[Outcome]:
     async def run() -> list[Outcome]:
-        return [o async for o in run_patterns(patterns, servers, folder, _say, keep=keep)]
+        return [o async for o in run_patterns(patterns, connection, folder, _say, keep=keep)]
 
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -92,15 +93,15 @@ async def cancel(task: asyncio.Task[Any]) -> None:
 
 
 @contextmanager
-def _kafka(settings: Settings) -> Iterator[str]:
+def _kafka(settings: Settings) -> Iterator[KafkaConnection]:
     """Lend the cluster; the embedded broker is stopped only by who started it."""
     if not settings.uses_embedded_broker:
-        yield settings.kafka_bootstrap_servers
+        yield settings.connection
         return
     broker = EmbeddedBroker.of(settings)
     started = broker.start(say=_say)
     try:
-        yield broker.bootstrap_servers
+        yield KafkaConnection.plaintext(broker.bootstrap_servers)
     finally:
         if started:
             broker.stop()

@@ -6,9 +6,10 @@ about when it failed, so that no offset can be looked up for ``--since``.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
+from trunkline.connection import KafkaConnection
 from trunkline.dead_letters.actions import Action, Actions, read_action
 from trunkline.dead_letters.filters import LetterFilter
 from trunkline.dead_letters.fingerprint import Fingerprint, fingerprint_of
@@ -44,7 +45,7 @@ class Scan:
     """The dead letters of all topics that a filter means, as they are at its opening.
 
     Args:
-        bootstrap_servers: ``host:port`` of the brokers to ask first.
+        connection: How to reach Kafka.
         topology: Which topics there are.
         wanted: Which dead letters are meant.
         acted_on: Whether those that were redriven or discarded are meant, too.
@@ -54,23 +55,23 @@ class Scan:
 
     def __init__(
         self,
-        bootstrap_servers: Sequence[str],
+        connection: KafkaConnection,
         topology: Topology,
         wanted: LetterFilter,
         *,
         acted_on: bool = False,
         ends: Ends | None = None,
     ) -> None:
-        self._servers = bootstrap_servers
+        self._connection = connection
         self._topology = topology
         self._wanted = wanted
         self._acted_on = acted_on
-        self._snapshot = Snapshot(bootstrap_servers, wanted.topics_to_read(topology), ends=ends)
+        self._snapshot = Snapshot(connection, wanted.topics_to_read(topology), ends=ends)
         self.actions = Actions()
 
     async def __aenter__(self) -> Scan:
         # Before the dead letters: what is done with one later must not hide it half-way.
-        self.actions = await read_actions(self._servers, self._topology)
+        self.actions = await read_actions(self._connection, self._topology)
         await self._snapshot.__aenter__()
         if not self._snapshot.found and self._wanted.topics_to_read(self._topology):
             await self._snapshot.__aexit__()
@@ -126,7 +127,7 @@ class Scan:
         return Found(letter, fingerprint, action)
 
 
-async def read_actions(bootstrap_servers: Sequence[str], topology: Topology) -> Actions:
+async def read_actions(connection: KafkaConnection, topology: Topology) -> Actions:
     """Return what was done with all dead letters up to now.
 
     Raises:
@@ -135,7 +136,7 @@ async def read_actions(bootstrap_servers: Sequence[str], topology: Topology) -> 
     """
     actions = Actions()
     topic = topology.dead_letter_actions_topic().name
-    async with Snapshot(bootstrap_servers, [topic]) as snapshot:
+    async with Snapshot(connection, [topic]) as snapshot:
         async for records in snapshot.batches():
             for record in records:
                 noted = read_action(record.key, record.value)

@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.tail_client import end_client, start_client
 from trunkline.errors import BrokerError
 from trunkline.topics.connecting import check_addresses, quiet_aiokafka, why_no_answer
@@ -33,35 +34,32 @@ class Snapshot:
     What comes later is not read. Topics that do not exist are empty.
 
     Args:
-        bootstrap_servers: ``host:port`` of the brokers to ask first.
+        connection: How to reach Kafka.
         topics: Real names.
         ends: Where to end instead, as an earlier snapshot did.
         client_id: Name for the broker's logs.
-        security: aiokafka's options for TLS and SASL.
 
     """
 
     def __init__(
         self,
-        bootstrap_servers: Sequence[str],
+        connection: KafkaConnection,
         topics: Sequence[str],
         *,
         ends: Ends | None = None,
         client_id: str = "trunkline-dlq",
-        security: Mapping[str, Any] | None = None,
     ) -> None:
-        self._servers = list(bootstrap_servers)
+        self._connection = connection
         self._topics = list(topics)
         self._given_ends = ends
         self._options = {
-            "bootstrap_servers": self._servers,
+            **connection.options(),
             "client_id": client_id,
             "enable_auto_commit": False,
             "isolation_level": "read_committed",
             "auto_offset_reset": "earliest",
             "max_partition_fetch_bytes": _FETCH_BYTES,
             "request_timeout_ms": int(_ASK_TIMEOUT_S * 1000),
-            **(security or {}),
         }
         self._consumer: Any = None
         self._begins: dict[TopicPartition, int] = {}
@@ -131,7 +129,7 @@ class Snapshot:
         raise BrokerError(await self._away())
 
     async def _open(self) -> None:
-        check_addresses(self._servers)
+        check_addresses(self._connection)
         consumer = AIOKafkaConsumer(**self._options)
         try:
             with quiet_aiokafka():
@@ -190,4 +188,4 @@ class Snapshot:
         return left
 
     async def _away(self) -> str:
-        return await why_no_answer(self._servers)
+        return await why_no_answer(self._connection)

@@ -59,7 +59,7 @@ class ScanSource:
     async def candidates(self, on_read: OnRead) -> AsyncGenerator[Candidate, None]:
         """Yield what is meant and open."""
         settings, topology, wanted = self._settings, self._topology, self._wanted
-        async with Scan(settings.bootstrap_servers, topology, wanted, ends=self._ends) as scan:
+        async with Scan(settings.connection, topology, wanted, ends=self._ends) as scan:
             self._ends = scan.ends
             read = 0
             async for step in scan.steps():
@@ -107,7 +107,7 @@ class FileSource:
             ConfigurationError: A line is wrong.
 
         """
-        actions = await read_actions(self._settings.bootstrap_servers, self._topology)
+        actions = await read_actions(self._settings.connection, self._topology)
         size = self._stream.seek(0, 2)
         self._stream.seek(0)
         read = 0

@@ -121,7 +121,7 @@ class Run:
         topology = job.topology
         self._writer = OnceWriter(
             FencedTransactions(
-                job.settings.bootstrap_servers,
+                job.settings.connection,
                 "trunkline-dlq",
                 topology.real_name(TRANSACTIONAL_ID),
                 max_request_bytes=MAX_MESSAGE_BYTES + FAILURE_HEADERS_BYTES,
@@ -155,7 +155,7 @@ class Run:
             return await self._writer.write(items)
 
     async def _actions(self) -> Actions:
-        return await read_actions(self._job.settings.bootstrap_servers, self._job.topology)
+        return await read_actions(self._job.settings.connection, self._job.topology)
 
     async def _items(self) -> AsyncGenerator[Item, None]:
         chosen = self._chosen

@@ -25,6 +25,7 @@ from trunkline.delivery.faust_internals import (
     Transport,
     set_current_event,
 )
+from trunkline.delivery.faust_security import faust_credentials
 from trunkline.delivery.faust_tables import TableManager
 from trunkline.delivery.gate import BrokerGate, abort, require_free_port
 from trunkline.delivery.handler import Subscription
@@ -303,6 +304,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
     """Translate our settings into Faust's."""
     return {
         "broker": [f"aiokafka://{server}" for server in settings.bootstrap_servers],
+        "broker_credentials": faust_credentials(settings.connection),
         "broker_client_id": settings.pod_name,
         "broker_commit_interval": settings.commit_interval_s,
         "broker_max_poll_interval": settings.max_poll_interval_s,

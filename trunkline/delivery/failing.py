@@ -53,7 +53,7 @@ class FailingEvents:
         """Return what reads the held keys from their beginning."""
         return TopicTail(
             self.held_keys_topic,
-            settings.bootstrap_servers,
+            settings.connection,
             replay=_FROM_THE_BEGINNING,
             client_id=f"{settings.pod_name}.held-keys",
             metadata_max_age_s=settings.metadata_max_age_s,
@@ -69,7 +69,7 @@ class FailingEvents:
     ) -> Handover:
         """Return what writes failed events, with the holds that belong to them."""
         transactions = FencedTransactions(
-            settings.bootstrap_servers,
+            settings.connection,
             f"{settings.pod_name}.handover",
             f"{group}.handover-{settings.pod_name}",
             max_request_bytes=MAX_FAILURE_BYTES,

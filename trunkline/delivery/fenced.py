@@ -12,8 +12,7 @@ after the transaction timeout. Readers must ask for ``isolation_level="read_comm
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from aiokafka.errors import (
     InvalidProducerEpoch,
@@ -26,6 +25,7 @@ from aiokafka.errors import (
     RecordListTooLargeError,
 )
 
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.partitioning import Partitioner
 from trunkline.delivery.producer import MAX_REQUEST_BYTES
 from trunkline.delivery.producer_call import (
@@ -80,7 +80,7 @@ class FencedTransactions:
     It lives in the event loop in which it is opened. Lists are written one after the other.
 
     Args:
-        bootstrap_servers: ``host:port`` of the brokers to ask first.
+        connection: How to reach Kafka.
         client_id: Name for the broker's logs and quotas.
         transactional_id: The same for every owner, and for nothing else.
         request_timeout_s: How long opening, or one request to a broker, may take.
@@ -89,13 +89,12 @@ class FencedTransactions:
         commit_timeout_s: How long the answer to a commit is waited for.
         max_request_bytes: Largest record, with key, headers and its batch's header.
         metadata_max_age_s: How soon new partitions are noticed.
-        security: aiokafka's options for TLS and SASL.
 
     """
 
     def __init__(
         self,
-        bootstrap_servers: Sequence[str],
+        connection: KafkaConnection,
         client_id: str,
         transactional_id: str,
         *,
@@ -104,20 +103,18 @@ class FencedTransactions:
         commit_timeout_s: float = 10.0,
         max_request_bytes: int = MAX_REQUEST_BYTES,
         metadata_max_age_s: float = 30.0,
-        security: Mapping[str, Any] | None = None,
     ) -> None:
         self._write_timeout_s = transaction_timeout_s
         self._commit_timeout_s = commit_timeout_s
         self._max_request_bytes = max_request_bytes
         self._options = LinkOptions(
-            bootstrap_servers=bootstrap_servers,
+            connection=connection,
             client_id=client_id,
             request_timeout_s=request_timeout_s,
             max_batch_bytes=min(max_request_bytes, _BATCH_BYTES),
             metadata_max_age_s=metadata_max_age_s,
             transactional_id=transactional_id,
             transaction_timeout_s=transaction_timeout_s,
-            security=security or {},
         )
         self._partitioner = Partitioner()
         self._link: ProducerLink | None = None

@@ -14,6 +14,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from mode import Service
 
+from trunkline.connection import KafkaConnection
 from trunkline.errors import BrokerError, ConfigurationError, TrunklineError
 from trunkline.settings import Settings
 from trunkline.topics.connecting import quiet_aiokafka
@@ -36,7 +37,7 @@ class BrokerGate(Service):
     mundane_level = "debug"
 
     def __init__(self, settings: Settings, **options: Any) -> None:
-        self._servers = settings.bootstrap_servers
+        self._connection = settings.connection
         self.checks: list[Callable[[], Awaitable[None]]] = []
         self.open = False
         super().__init__(**options)
@@ -61,15 +62,15 @@ class BrokerGate(Service):
         told = False
         while not self._is_stopping():
             try:
-                await answers(self._servers)
+                await answers(self._connection)
             except KafkaError as error:
                 if not told:
-                    logger.warning("Waiting for Kafka at %s: %s", ", ".join(self._servers), error)
+                    logger.warning("Waiting for Kafka at %s: %s", self._connection, error)
                     told = True
                 await asyncio.sleep(_RETRY_S)
             else:
                 if told:
-                    logger.info("Kafka at %s answers", ", ".join(self._servers))
+                    logger.info("Kafka at %s answers", self._connection)
                 return
 
     def _is_stopping(self) -> bool:
@@ -77,14 +78,14 @@ class BrokerGate(Service):
         return self.should_stop or (root is not None and root.data.should_stop)
 
 
-async def answers(servers: list[str]) -> None:
+async def answers(connection: KafkaConnection) -> None:
     """Return when a broker answers.
 
     Raises:
         KafkaError: None does.
 
     """
-    client = AIOKafkaClient(bootstrap_servers=servers)
+    client = AIOKafkaClient(**connection.options())
     try:
         with quiet_aiokafka():
             await client.bootstrap()

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.partitioning import Partitioner
 from trunkline.delivery.producer_call import (
     Call,
@@ -50,37 +51,34 @@ class RecordProducer:
     Records for one partition are written in the order in which the calls were made.
 
     Args:
-        bootstrap_servers: ``host:port`` of the brokers to ask first.
+        connection: How to reach Kafka.
         client_id: Name for the broker's logs and quotas.
         request_timeout_s: A call fails when none of its records was acknowledged for this long.
         max_request_bytes: Largest record, with key, headers and its batch's header.
         linger_ms: How long an idle partition waits for company before it sends.
         metadata_max_age_s: How soon new partitions are noticed.
-        security: aiokafka's options for TLS and SASL.
 
     """
 
     def __init__(
         self,
-        bootstrap_servers: Sequence[str],
+        connection: KafkaConnection,
         client_id: str,
         *,
         request_timeout_s: float = 10.0,
         max_request_bytes: int = MAX_REQUEST_BYTES,
         linger_ms: float = 0,
         metadata_max_age_s: float = 30.0,
-        security: Mapping[str, Any] | None = None,
     ) -> None:
         self._timeout_s = request_timeout_s
         self._max_request_bytes = max_request_bytes
         self._linger_s = linger_ms / 1000
         self._options = LinkOptions(
-            bootstrap_servers=bootstrap_servers,
+            connection=connection,
             client_id=client_id,
             request_timeout_s=request_timeout_s,
             max_batch_bytes=min(max_request_bytes, _BATCH_BYTES),
             metadata_max_age_s=metadata_max_age_s,
-            security=security or {},
         )
         self._partitioner = Partitioner()
         self._lanes: dict[tuple[str, int], Lane] = {}

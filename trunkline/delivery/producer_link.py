@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, ProducerClosed
 from aiokafka.producer import sender
 
+from trunkline.connection import KafkaConnection
 from trunkline.errors import BrokerError, PublishError
 
 #: How long a killed link's tasks may take to notice.
@@ -39,18 +39,16 @@ class LinkOptions:
         request_timeout_s: How long one request to a broker may take.
         max_batch_bytes: Where batches end; a larger record gets a batch of its own.
         metadata_max_age_s: How soon new partitions are noticed.
-        security: aiokafka's own options for TLS and SASL.
 
     """
 
-    bootstrap_servers: Sequence[str]
+    connection: KafkaConnection
     client_id: str
     request_timeout_s: float = 10.0
     max_batch_bytes: int = 512 * 1024
     metadata_max_age_s: float = 30.0
     transactional_id: str | None = None
     transaction_timeout_s: float = 15.0
-    security: Mapping[str, Any] = field(default_factory=dict)
 
 
 class NotSentError(KafkaError):
@@ -75,7 +73,7 @@ class ProducerLink:
 
         """
         producer = AIOKafkaProducer(
-            bootstrap_servers=list(options.bootstrap_servers),
+            **options.connection.options(),
             client_id=options.client_id,
             acks="all",
             enable_idempotence=True,
@@ -86,7 +84,6 @@ class ProducerLink:
             metadata_max_age_ms=int(options.metadata_max_age_s * 1000),
             transactional_id=options.transactional_id,
             transaction_timeout_ms=int(options.transaction_timeout_s * 1000),
-            **options.security,
         )
         started = False
         try:
@@ -95,7 +92,7 @@ class ProducerLink:
             started = True
         except (KafkaError, OSError, TimeoutError) as error:
             raise BrokerError(
-                f"Kafka at {', '.join(options.bootstrap_servers)} cannot be reached "
+                f"Kafka at {options.connection} cannot be reached "
                 f"({explain(error)}). Start it ('trunkline broker start'), or set "
                 "KAFKA_BOOTSTRAP_SERVERS to where it is."
             ) from error

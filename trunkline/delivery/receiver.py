@@ -217,7 +217,7 @@ class BroadcastReceiver(Service):
 
     async def _say_away(self, error: BaseException) -> None:
         if not self._said:
-            reason = await why_no_answer(self._tail.bootstrap_servers)
+            reason = await why_no_answer(self._tail.connection)
             self._say(f"Reading {self._tail.topic} waits for Kafka: {error}. {reason}")
 
     def _say(self, what: str) -> None:

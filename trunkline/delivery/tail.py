@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.tail_client import end_client, high_watermarks, position_of, start_client
 from trunkline.errors import BrokerError
 from trunkline.topics.connecting import quiet_aiokafka
@@ -38,37 +38,35 @@ class TopicTail:
 
     Args:
         topic: Real name of the topic.
-        bootstrap_servers: ``host:port`` of the brokers to ask first.
+        connection: How to reach Kafka.
         group: Where commits are kept; without one there are none.
         replay: How many records before the start are read first, per partition.
         client_id: Name for the broker's logs and quotas.
         metadata_max_age_s: How soon new partitions are noticed.
         poll_records: Most records of one poll: few, so that others get their turn between two.
-        security: aiokafka's options for TLS and SASL.
 
     """
 
     def __init__(
         self,
         topic: str,
-        bootstrap_servers: Sequence[str],
+        connection: KafkaConnection,
         *,
         group: str | None = None,
         replay: int = 0,
         client_id: str = "trunkline",
         metadata_max_age_s: float = 30.0,
         poll_records: int = _POLL_RECORDS,
-        security: Mapping[str, Any] | None = None,
     ) -> None:
         self.topic = topic
         self._poll_records = poll_records
         self.group = group
-        self.bootstrap_servers = list(bootstrap_servers)
+        self.connection = connection
         #: Partition → offset of the next record to read.
         self.positions: dict[int, int] = {}
         self._replay = replay
         self._options = {
-            "bootstrap_servers": self.bootstrap_servers,
+            **connection.options(),
             "client_id": client_id,
             "group_id": group,
             "enable_auto_commit": False,
@@ -78,7 +76,6 @@ class TopicTail:
             "metadata_max_age_ms": int(metadata_max_age_s * 1000),
             "max_partition_fetch_bytes": _FETCH_BYTES,
             "request_timeout_ms": int(_ASK_TIMEOUT_S * 1000),
-            **(security or {}),
         }
         self._consumer: Any = None
         self._was_absent = False

@@ -19,12 +19,12 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from aiokafka.errors import KafkaError, ProducerFenced
 
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.partitioning import Partitioner
 from trunkline.delivery.producer import MAX_REQUEST_BYTES
 from trunkline.delivery.producer_call import (
@@ -86,32 +86,30 @@ class TransactionalProducer:
     """Publishes posts of several records atomically, in the order in which they came in.
 
     Args:
-        bootstrap_servers: ``host:port`` of the brokers to ask first.
+        connection: How to reach Kafka.
         client_id: Name for the broker's logs; the transactional id is made of it.
         timeout_s: How long a post may take until its commit is begun.
         commit_timeout_s: How long the answer to a commit is waited for.
         max_request_bytes: Largest record; see :class:`RecordProducer`.
         metadata_max_age_s: How soon new partitions are noticed.
-        security: aiokafka's options for TLS and SASL.
 
     """
 
     def __init__(
         self,
-        bootstrap_servers: Sequence[str],
+        connection: KafkaConnection,
         client_id: str,
         *,
         timeout_s: float = 10.0,
         commit_timeout_s: float = 30.0,
         max_request_bytes: int = MAX_REQUEST_BYTES,
         metadata_max_age_s: float = 30.0,
-        security: Mapping[str, Any] | None = None,
     ) -> None:
         self._timeout_s = timeout_s
         self._commit_timeout_s = commit_timeout_s
         self._max_request_bytes = max_request_bytes
         self._options = LinkOptions(
-            bootstrap_servers=bootstrap_servers,
+            connection=connection,
             client_id=client_id,
             request_timeout_s=timeout_s,
             max_batch_bytes=min(max_request_bytes, _BATCH_BYTES),
@@ -119,7 +117,6 @@ class TransactionalProducer:
             transactional_id=f"{client_id}-{uuid.uuid4()}",
             # A publisher that dies in the middle blocks committed readers for this long.
             transaction_timeout_s=timeout_s + 5,
-            security=security or {},
         )
         self._partitioner = Partitioner()
         self._posts: deque[_Post] = deque()

@@ -69,7 +69,7 @@ class PublisherService:
     async def start(self) -> None:
         """Begin to connect; returns at once, whether the broker is there or not."""
         options: dict[str, Any] = {
-            "bootstrap_servers": self.settings.bootstrap_servers,
+            "connection": self.settings.connection,
             "client_id": f"{self.settings.pod_name}.publisher",
             "max_request_bytes": self.settings.max_event_bytes + _OVERHEAD_BYTES,
             "metadata_max_age_s": self.settings.metadata_max_age_s,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal
 
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.failure import (
     DISCARD,
     NOW,
@@ -45,7 +46,7 @@ def command_record(topology: Topology, event: WaitingEvent, command: Command) ->
 
 
 async def send_commands(
-    bootstrap_servers: Sequence[str],
+    connection: KafkaConnection,
     topology: Topology,
     events: Iterable[WaitingEvent],
     command: Command,
@@ -59,7 +60,7 @@ async def send_commands(
 
     """
     records = [command_record(topology, event, command) for event in events]
-    producer = RecordProducer(bootstrap_servers, "trunkline-retries", request_timeout_s=timeout_s)
+    producer = RecordProducer(connection, "trunkline-retries", request_timeout_s=timeout_s)
     await producer.start()
     sent = 0
     try:

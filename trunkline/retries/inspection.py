@@ -7,7 +7,7 @@ reading begins.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +24,7 @@ from models.failures import (
     decode_state,
     event_of,
 )
+from trunkline.connection import KafkaConnection
 from trunkline.dead_letters.snapshot import Snapshot
 from trunkline.errors import TopologyError
 from trunkline.topology import Topology
@@ -87,7 +88,7 @@ class Inspection(NamedTuple):
 
 
 async def inspect(
-    bootstrap_servers: Sequence[str],
+    connection: KafkaConnection,
     topology: Topology,
     groups: Iterable[str],
     on_progress: OnProgress | None = None,
@@ -97,7 +98,7 @@ async def inspect(
     """Read what waits in the retries tables of groups.
 
     Args:
-        bootstrap_servers: ``host:port`` of the brokers to ask first.
+        connection: How to reach Kafka.
         topology: Which topics there are.
         groups: Plain or real names of groups.
         on_progress: Told after each batch.
@@ -114,9 +115,7 @@ async def inspect(
     }
     tables = Tables(groups_of, details=details)
     read = 0
-    async with Snapshot(
-        bootstrap_servers, list(groups_of), client_id="trunkline-retries"
-    ) as snapshot:
+    async with Snapshot(connection, list(groups_of), client_id="trunkline-retries") as snapshot:
         missing = [topic for topic in groups_of if topic not in snapshot.found]
         if not snapshot.found:
             raise TopologyError(

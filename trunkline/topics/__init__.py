@@ -1,8 +1,8 @@
 """The topology against the cluster: what differs, making it so, and what a worker needs to start.
 
-changes = await plan(["127.0.0.1:19092"], Topology())
-changes = await apply(["127.0.0.1:19092"], Topology(), grow=True)
-await check_service_topics(["127.0.0.1:19092"], Topology(), "engine")
+changes = await plan(settings.connection, Topology())
+changes = await apply(settings.connection, Topology(), grow=True)
+await check_service_topics(settings.connection, Topology(), "engine")
 """
 
 from trunkline.topics.administration import apply, check_service_topics, plan

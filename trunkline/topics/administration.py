@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 
+from trunkline.connection import KafkaConnection
 from trunkline.errors import TopologyError
 from trunkline.topics.cluster import Cluster
 from trunkline.topics.comparison import plan_topics
@@ -19,37 +19,35 @@ SETTLE_TIMEOUT_S = 20.0
 _PAUSE_S = 0.05
 
 
-async def read_topics(bootstrap_servers: Sequence[str], topology: Topology) -> ClusterView:
+async def read_topics(connection: KafkaConnection, topology: Topology) -> ClusterView:
     """Read the declared topics from the cluster.
 
     Raises:
         BrokerError: No broker answers within a few seconds.
 
     """
-    async with Cluster(bootstrap_servers) as cluster:
+    async with Cluster(connection) as cluster:
         return await cluster.read(_names(topology))
 
 
-async def plan(bootstrap_servers: Sequence[str], topology: Topology) -> Plan:
+async def plan(connection: KafkaConnection, topology: Topology) -> Plan:
     """Compare the topology with the cluster; nothing is changed.
 
     Raises:
         BrokerError: No broker answers within a few seconds.
 
     """
-    return plan_topics(topology, await read_topics(bootstrap_servers, topology))
+    return plan_topics(topology, await read_topics(connection, topology))
 
 
-async def apply(
-    bootstrap_servers: Sequence[str], topology: Topology, *, grow: bool = False
-) -> Plan:
+async def apply(connection: KafkaConnection, topology: Topology, *, grow: bool = False) -> Plan:
     """Create what is missing, set settings back and, on request, add partitions.
 
     Never shrinks, deletes or moves anything, may be repeated, and may run in several processes at
     once: what was done is known by reading it back. On return every broker that is up knows it.
 
     Args:
-        bootstrap_servers: ``host:port`` of the brokers to ask first.
+        connection: How to reach Kafka.
         topology: What is declared.
         grow: Whether to add the partitions that are declared and missing.
 
@@ -61,7 +59,7 @@ async def apply(
         TopologyError: Kafka refuses a change, or does not show it in time.
 
     """
-    async with Cluster(bootstrap_servers) as cluster:
+    async with Cluster(connection) as cluster:
         view = await cluster.read(_names(topology))
         first = now = plan_topics(topology, view, grow=grow)
         deadline = time.monotonic() + SETTLE_TIMEOUT_S
@@ -76,7 +74,7 @@ async def apply(
 
 
 async def check_service_topics(
-    bootstrap_servers: Sequence[str], topology: Topology, service_name: str
+    connection: KafkaConnection, topology: Topology, service_name: str
 ) -> None:
     """Check that the cluster has what a service needs; a worker does so before it starts.
 
@@ -89,7 +87,7 @@ async def check_service_topics(
     """
     service = topology.service(service_name)
     names = [topic.name for topic in topology.topics_of(service_name)]
-    async with Cluster(bootstrap_servers) as cluster:
+    async with Cluster(connection) as cluster:
         check_for_service(await cluster.read(names), topology, service)
 
 

@@ -22,6 +22,7 @@ from aiokafka.protocol.admin import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
+from trunkline.connection import KafkaConnection
 from trunkline.errors import BrokerError, TopologyError
 from trunkline.topics.connecting import check_addresses, quiet_aiokafka, why_no_answer
 from trunkline.topics.difference import TopicPlan
@@ -55,21 +56,21 @@ class Cluster:
 
     """
 
-    def __init__(self, bootstrap_servers: Sequence[str]) -> None:
-        self._servers = list(bootstrap_servers)
+    def __init__(self, connection: KafkaConnection) -> None:
+        self._connection = connection
 
     async def __aenter__(self) -> Cluster:
-        check_addresses(self._servers)
-        for server in random.sample(self._servers, len(self._servers)):
+        check_addresses(self._connection)
+        for server in random.sample(self._connection.servers, len(self._connection.servers)):
             # One by one: aiokafka would wait a request's whole time for a server that hangs.
             self._client = AIOKafkaClient(
-                bootstrap_servers=[server],
+                **self._connection.at(server).options(),
                 client_id="trunkline-topics",
                 request_timeout_ms=int(CHANGE_TIMEOUT_S * 1000),
             )
             if await self._is_answered():
                 return self
-        raise BrokerError(await why_no_answer(self._servers))
+        raise BrokerError(await why_no_answer(self._connection))
 
     async def __aexit__(
         self,
@@ -93,7 +94,7 @@ class Cluster:
                 return await self._read_from(node, names)
             except _NO_ANSWER:
                 continue  # this broker went away; another one may know
-        raise BrokerError(await why_no_answer(self._servers))
+        raise BrokerError(await why_no_answer(self._connection))
 
     async def read_everywhere(self, names: Sequence[str]) -> list[ClusterView]:
         """Read the named topics from each broker that answers; at least one view is returned.
@@ -111,7 +112,7 @@ class Cluster:
             elif not isinstance(outcome, _NO_ANSWER):
                 raise outcome
         if not views:
-            raise BrokerError(await why_no_answer(self._servers))
+            raise BrokerError(await why_no_answer(self._connection))
         return views
 
     async def create(self, topics: Sequence[TopicPlan]) -> None:
@@ -191,7 +192,7 @@ class Cluster:
                 return await self._ask(node, request, CHANGE_TIMEOUT_S)
             except _NO_ANSWER:
                 continue  # changes are idempotent together with the reading that follows
-        raise BrokerError(await why_no_answer(self._servers))
+        raise BrokerError(await why_no_answer(self._connection))
 
     async def _ask(self, node: int, request: Any, timeout_s: float = READ_TIMEOUT_S) -> Any:
         with quiet_aiokafka():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from trunkline.connection import KafkaConnection
 from trunkline.errors import ConfigurationError
 
 _LOGGERS = ("aiokafka", "aiokafka.conn", "aiokafka.cluster")
@@ -37,14 +38,14 @@ def quiet_aiokafka() -> Iterator[None]:
         _quiet.reset(token)
 
 
-def check_addresses(servers: Sequence[str]) -> None:
+def check_addresses(connection: KafkaConnection) -> None:
     """Check that every server is ``host:port``.
 
     Raises:
         ConfigurationError: One is not.
 
     """
-    for server in servers:
+    for server in connection.servers:
         host, _, port = server.rpartition(":")
         if not host or not port.isdigit() or not 0 < int(port) < 65_536:
             raise ConfigurationError(
@@ -52,11 +53,12 @@ def check_addresses(servers: Sequence[str]) -> None:
             )
 
 
-async def why_no_answer(servers: Sequence[str]) -> str:
+async def why_no_answer(connection: KafkaConnection) -> str:
     """Return a message that says which server does not answer, why, and what to do."""
+    servers = connection.servers
     reasons = await asyncio.gather(*(_probe(server) for server in servers))
     if len(set(reasons)) == 1:
-        text = f"Kafka at {', '.join(servers)} does not answer: {reasons[0]}"
+        text = f"Kafka at {connection} does not answer: {reasons[0]}"
     else:
         pairs = (f"{server}: {reason}" for server, reason in zip(servers, reasons, strict=True))
         text = f"Kafka does not answer ({'; '.join(pairs)})"

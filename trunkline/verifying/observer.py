@@ -10,6 +10,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from trunkline.connection import KafkaConnection
+
 _READ_TIMEOUT_MS = 500
 
 
@@ -19,9 +21,9 @@ class Observer:
     All names are real ones, with the namespace.
     """
 
-    def __init__(self, bootstrap_servers: Sequence[str]) -> None:
-        self._servers = list(bootstrap_servers)
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+    def __init__(self, connection: KafkaConnection) -> None:
+        self._connection = connection
+        self._admin = AIOKafkaAdminClient(**connection.options())
 
     async def __aenter__(self) -> Observer:
         await self._admin.start()
@@ -49,7 +51,7 @@ class Observer:
         found: list[ConsumerRecord] = []
         async with AIOKafkaConsumer(
             topic,
-            bootstrap_servers=self._servers,
+            **self._connection.options(),
             auto_offset_reset="earliest",
             isolation_level="read_committed",
         ) as consumer:

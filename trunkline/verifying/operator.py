@@ -35,7 +35,7 @@ async def run_command(stage: Stage, *arguments: str) -> Any:
         cwd=project_root(),
         env={
             **inherited_environment(),
-            "KAFKA_BOOTSTRAP_SERVERS": ",".join(stage.servers),
+            "KAFKA_BOOTSTRAP_SERVERS": ",".join(stage.connection.servers),
             "TRUNKLINE_NAMESPACE": stage.topology.namespace,
         },
         stdin=subprocess.DEVNULL,

@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 from aiokafka.errors import KafkaError
 
+from trunkline.connection import KafkaConnection
 from trunkline.errors import TrunklineError
 from trunkline.verifying.outcome import Outcome, Pattern
 from trunkline.verifying.stage import Stage
@@ -24,7 +25,7 @@ _FAILURES = (TrunklineError, KafkaError, aiohttp.ClientError, sqlite3.Error, OSE
 
 async def run_patterns(
     patterns: Sequence[Pattern],
-    servers: str,
+    connection: KafkaConnection,
     directory: Path,
     say: Say,
     *,
@@ -34,7 +35,7 @@ async def run_patterns(
 
     Args:
         patterns: In their order.
-        servers: Kafka's ``host:port[,host:port…]``.
+        connection: How to reach Kafka.
         directory: Folder for logs and data, a folder per pattern in it.
         say: Takes lines about the progress.
         keep: Whether the topics stay.
@@ -45,7 +46,7 @@ async def run_patterns(
         say(f"[{number}/{len(patterns)}] {pattern.name}: {pattern.promise} …")
         began = time.monotonic()
         stage = Stage(
-            servers,
+            connection,
             f"{run}.{pattern.name}",
             directory / pattern.name,
             pattern.services,

@@ -13,6 +13,7 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from models import Event
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.producer import OutRecord, RecordMetadata, RecordProducer
 from trunkline.topics import apply
 from trunkline.topology import SERVICES, TOPICS, Topology
@@ -36,14 +37,14 @@ class Stage:
 
     Attributes:
         topology: The declaration, as far as the pattern's services need it.
-        servers: Kafka's ``host:port``, one each.
+        connection: How to reach Kafka.
         observer: Kafka's own account, in real names.
 
     """
 
     def __init__(
         self,
-        servers: str,
+        connection: KafkaConnection,
         namespace: str,
         directory: Path,
         services: Sequence[str],
@@ -54,7 +55,7 @@ class Stage:
         """Describe a stage; nothing is made.
 
         Args:
-            servers: Kafka's ``host:port[,host:port…]``.
+            connection: How to reach Kafka.
             namespace: Put before its topics and groups; nobody else may use it.
             directory: Folder of its pods' logs and data.
             services: Those that take part.
@@ -63,22 +64,22 @@ class Stage:
 
         """
         self.topology = _topology_of(namespace, services)
-        self.servers = [server.strip() for server in servers.split(",")]
+        self.connection = connection
         self._directory = directory
         self._keep = keep
         self._settle_timeout_s = settle_timeout_s
         self._pods: list[WorkerProcess] = []
         self._stack = AsyncExitStack()
-        self.observer = Observer(self.servers)
+        self.observer = Observer(connection)
         self._producer = RecordProducer(
-            self.servers, f"verify.{namespace}", metadata_max_age_s=_METADATA_MAX_AGE_S
+            connection, f"verify.{namespace}", metadata_max_age_s=_METADATA_MAX_AGE_S
         )
 
     async def __aenter__(self) -> Stage:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.observer)
             stack.push_async_callback(self._delete_topics)
-            await apply(self.servers, self.topology)
+            await apply(self.connection, self.topology)
             await self._producer.start()
             stack.push_async_callback(self._producer.stop)
             stack.callback(self._kill_pods)
@@ -112,7 +113,7 @@ class Stage:
         made = [
             WorkerProcess(
                 service,
-                servers=",".join(self.servers),
+                servers=",".join(self.connection.servers),
                 namespace=self.topology.namespace,
                 directory=self._directory,
                 pod=f"{service}-{number}",

@@ -70,7 +70,7 @@ def show(letter_id: str, as_json: bool) -> None:
     ((topic, partition, offset),) = wanted.ids
 
     async def find() -> Found | None:
-        async with Scan(settings.bootstrap_servers, topology, wanted) as scan:
+        async with Scan(settings.connection, topology, wanted) as scan:
             return await scan.letter((topic, partition, offset))
 
     found = asyncio.run(find())
@@ -111,7 +111,7 @@ async def find_letters(
     asked: Asked, *, every: bool, limit: int | None = None, bar: bool = True
 ) -> AsyncGenerator[Found, None]:
     """Yield what is meant, with a progress bar unless they are printed to the same terminal."""
-    scan = Scan(asked.settings.bootstrap_servers, asked.topology, asked.wanted, acted_on=every)
+    scan = Scan(asked.settings.connection, asked.topology, asked.wanted, acted_on=every)
     async with scan:
         with progress_bar("reading", scan.size, shown=bar) as show_progress:
             read = count = 0

@@ -27,7 +27,7 @@ async def _play(stage: Stage) -> tuple[Counts, Counts]:
             return {"published_to": len({p.partition for p in sent}), "consumed": consumed}
 
         await stage.settle({"published_to": before, "consumed": before}, in_use)
-        await apply(stage.servers, _grown(stage.topology), grow=True)
+        await apply(stage.connection, _grown(stage.topology), grow=True)
         # Publishing goes on while the group notices and rebalances.
         await stage.settle({"published_to": _PARTITIONS, "consumed": _PARTITIONS}, in_use)
 

@@ -10,6 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from tests.support import eventually
+from tests.support.audit import audit_records
 from tests.support.dead_letters import SPRING, Record
 from tests.support.dlq import Dlq
 from trunkline.delivery.partitioning import murmur2
@@ -68,6 +69,10 @@ async def test_killed_in_the_middle_and_run_again_redrives_each_once(dlq, kills)
     notes = Counter(record.key for record in await dlq.actions())
     assert len(notes) == 1000
     assert set(notes.values()) == {1}
+    trail = await audit_records(dlq.kafka, dlq.topology)
+    assert [record.phase for record in trail] == ["begun"] * (kills + 1) + ["ended"]
+    assert trail[0].action == "dlq.redrive"
+    assert trail[-1].result == {"redriven": 1000 - before, "already": 0}
 
 
 async def test_ctrl_c_ends_after_the_running_transaction_and_the_same_command_goes_on(dlq):

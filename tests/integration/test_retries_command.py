@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from models.failures import (
     entry_key,
     state_key,
 )
+from tests.support.audit import audit_records
 from tests.support.kafka import create_topics, read_all
 from trunkline.retries.records import read_failure
 from trunkline.topology import Topology
@@ -56,9 +58,8 @@ class Tables:
         return RetryEntry(WIRE_VERSION, event, key, value, headers, held, offset, 1, 0, state)
 
     async def create(self):
-        await create_topics(
-            self.servers, {t.name: t.partitions for t in (self.changelog, self.failures)}
-        )
+        needed = (self.changelog, self.failures, self.topology.audit_topic())
+        await create_topics(self.servers, {t.name: t.partitions for t in needed})
 
     async def write(self, *transactions):
         """Write to the changelog: ("commit" or "abort", partition, {key: value or None})."""
@@ -273,6 +274,34 @@ async def test_makes_events_due_at_once(retries, tables):
         ("now", tables.id(3), stamp, 1),
         ("now", tables.id(5), stamp, 1),
     ]
+    trail = await audit_records(tables.servers, tables.topology)
+    assert [(r.action, r.phase, r.count, r.result) for r in trail] == [
+        ("retries.now", "begun", 2, {}),
+        ("retries.now", "ended", 2, {"sent": 2}),
+        ("retries.now", "begun", 1, {}),
+        ("retries.now", "ended", 1, {"sent": 1}),
+    ]
+    assert trail[0].what == {
+        "groups": [GROUP],
+        "filter": {"keys": ["0xff00", "7", "\ufffd\x00"]},
+        "ids": [tables.id(1), tables.id(3)],
+    }
+    assert (trail[0].actor.via, trail[0].actor.host) == ("cli", socket.gethostname())
+
+
+async def test_does_nothing_when_the_audit_trail_cannot_be_written(kafka, namespace, retries):
+    """What is not noted is not done: one line says so, exit status 1."""
+    tables = Tables(kafka, namespace)
+    await create_topics(kafka, {t.name: t.partitions for t in (tables.changelog, tables.failures)})
+    entry = tables.entry(1, b"7", RetryState(1, LATER_MS, None, None))
+    await tables.write(("commit", 0, {entry_key(entry.id): encode(entry)}))
+
+    done = await ask(retries, "now", "--group", GROUP)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: Nothing was done: the audit trail cannot be written")
+    assert "trunkline topics plan" in done.stderr
+    assert await commands_of(tables) == []
 
 
 async def test_discards_only_what_was_said_and_confirmed(retries, tables):

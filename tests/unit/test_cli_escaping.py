@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trunkline.cli.escaping import bytes_to_json, harmless, short, shown_bytes, to_json
+from trunkline.cli.escaping import harmless, short, shown_bytes, to_json
+from trunkline.retries.report import bytes_to_json
 
 
 def controls(text, allowed=""):

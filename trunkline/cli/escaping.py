@@ -42,16 +42,6 @@ def shown_bytes(raw: bytes, *, lines: bool = False) -> str:
         return f"base64:{base64.b64encode(raw).decode()}"
 
 
-def bytes_to_json(raw: bytes | None) -> dict[str, str] | None:
-    """Return bytes as JSON can carry them: ``{"text": …}`` where they are UTF-8, else base64."""
-    if raw is None:
-        return None
-    try:
-        return {"text": raw.decode()}
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(raw).decode()}
-
-
 def to_json(value: Any) -> str:
     """Return indented JSON of printable ASCII only."""
     return json.dumps(value, indent=2)

@@ -8,20 +8,21 @@ from collections.abc import Sequence
 
 import click
 
+from trunkline.audit import audited, operator
+from trunkline.audit.records import listed
 from trunkline.cli.escaping import harmless, to_json
 from trunkline.cli.retries_finding import Asked, Found, asked_for, filtered, group_option
 from trunkline.cli.retries_output import (
-    counts_of,
     error_line,
-    event_to_dict,
     events_of,
     print_event,
     print_events,
     shown_key,
     summary,
 )
-from trunkline.retries.commands import Command, send_commands
+from trunkline.retries.commands import Command, hurriable, send_commands
 from trunkline.retries.inspection import WaitingEvent
+from trunkline.retries.report import counts_of, event_to_dict
 
 #: How many of the events that a command is for are listed before it is sent.
 _LISTED = 10
@@ -97,9 +98,7 @@ def now(asked: Asked, as_json: bool) -> None:
     filters shows what is meant. Exit status 1 when an event that --id names does not wait.
     """
     found = asked.find()
-    hurried = [
-        event for event in found.events if not event.parked and not event.entry.state.discarded
-    ]
+    hurried = hurriable(found.events)
     left_out = len(found.events) - len(hurried)
     if left_out and not as_json:
         click.echo(f"{events_of(left_out)} parked behind their key, or discarded: left out.")
@@ -147,10 +146,7 @@ def _send(
     *,
     as_json: bool,
 ) -> None:
-    sent = 0
-    if events:
-        connection, timeout_s = asked.settings.connection, asked.settings.publish_timeout_s
-        sent = asyncio.run(send_commands(connection, asked.topology, events, command, timeout_s))
+    sent = asyncio.run(_send_audited(asked, events, command)) if events else 0
     if as_json:
         ids = [str(event.id) for event in events]
         known = {"command": command, "sent": sent, "events": ids, "not_found": found.not_found}
@@ -162,6 +158,21 @@ def _send(
     else:
         click.echo("Nothing was sent: no event that waits is meant.")
     _exit_for(found)
+
+
+async def _send_audited(asked: Asked, events: Sequence[WaitingEvent], command: Command) -> int:
+    settings, topology = asked.settings, asked.topology
+    what = {"groups": list(asked.groups), "filter": asked.selection.to_dict()}
+    what |= listed([str(event.id) for event in events])
+    action = f"retries.{command}"
+    async with audited(
+        settings, topology, operator(), action, what=what, count=len(events)
+    ) as note:
+        sent = await send_commands(
+            settings.connection, topology, events, command, settings.publish_timeout_s
+        )
+        note.result = {"sent": sent}
+    return sent
 
 
 def _exit_for(found: Found) -> None:

@@ -6,7 +6,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 from rich.console import Console
@@ -14,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.failures import ErrorInfo
-from trunkline.cli.escaping import bytes_to_json, harmless, short, shown_bytes
+from trunkline.cli.escaping import harmless, short, shown_bytes
 from trunkline.retries.inspection import Status, WaitingEvent
 
 #: A pipe gets one line for each event, however long the names are.
@@ -120,12 +119,6 @@ def summary(events: Iterable[WaitingEvent], now_ms: int) -> str:
     return f"{events_of(counts.total())}: {', '.join(parts)}."
 
 
-def counts_of(events: Iterable[WaitingEvent], now_ms: int) -> dict[str, int]:
-    """Return how many events have which status."""
-    counts = Counter(event.status(now_ms) for event in events)
-    return {status: counts[status] for status in _SUMMARY}
-
-
 def events_of(count: int) -> str:
     """Return a count with its noun."""
     return f"{count:,} event" if count == 1 else f"{count:,} events"
@@ -174,36 +167,3 @@ def moment(at_ms: int) -> str:
         return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"
     except (ValueError, OverflowError, OSError):
         return f"{at_ms} ms"  # publishers may set any timestamp
-
-
-def event_to_dict(event: WaitingEvent, now_ms: int, *, full: bool = False) -> dict[str, Any]:
-    """Return an event for programs; with ``full`` headers, payload and stack traces, too."""
-    entry, state = event.entry, event.entry.state
-    known: dict[str, Any] = {
-        "id": str(event.id),
-        **event.id._asdict(),
-        "group": event.group,
-        "failures_partition": event.partition,
-        "key": bytes_to_json(entry.key),
-        "status": event.status(now_ms),
-        "attempts": state.attempts,
-        "due_at_ms": state.due_at_ms,
-        "redrives": entry.redrives,
-        "first_error": _error_to_dict(state.first_error, full=full),
-        "last_error": _error_to_dict(state.last_error, full=full),
-    }
-    if full:
-        known |= {
-            "holds_key": entry.held,
-            "headers": [[name, bytes_to_json(value)] for name, value in entry.headers],
-            "value": bytes_to_json(entry.value),
-            "left_out_bytes": entry.left_out_bytes,
-        }
-    return known
-
-
-def _error_to_dict(error: ErrorInfo | None, *, full: bool) -> dict[str, Any] | None:
-    if error is None:
-        return None
-    fields = ("kind", "exception", "message", "at_ms", *(("stacktrace",) if full else ()))
-    return {name: getattr(error, name) for name in fields}

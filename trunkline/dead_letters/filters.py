@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime
 from fnmatch import fnmatchcase
+from typing import Any
 
 from trunkline.dead_letters.fingerprint import Fingerprint, topic_of
 from trunkline.dead_letters.reading import DeadLetter, parse_id
@@ -51,6 +52,24 @@ class LetterFilter:
     def is_empty(self) -> bool:
         """Whether it means all dead letters."""
         return all(getattr(self, field.name) in (None, (), frozenset()) for field in fields(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what was said of the dead letters, for the audit trail and for programs."""
+        said: dict[str, Any] = {
+            "topics": sorted(self.topics),
+            "groups": sorted(self.groups),
+            "exceptions": list(self.exceptions),
+            "keys": sorted(key.decode(errors="replace") for key in self.keys),
+            "since_ms": self.since_ms,
+            "until_ms": self.until_ms,
+            "headers": [
+                name if value is None else f"{name}={value.decode(errors='replace')}"
+                for name, value in self.headers
+            ],
+            "fingerprints": list(self.fingerprints),
+            "ids": [f"{t}[{p}]@{o}" for t, p, o in sorted(self.ids)],
+        }
+        return {name: words for name, words in said.items() if words}
 
     def topics_to_read(self, topology: Topology) -> list[str]:
         """Return the real names of the dead letter topics in which what is meant can stand."""

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 from trunkline.dead_letters.filters import LetterFilter
 from trunkline.dead_letters.fingerprint import fingerprint_of
@@ -41,6 +41,9 @@ class Source(Protocol):
     def candidates(self, on_read: OnRead) -> AsyncGenerator[Candidate, None]:
         """Yield what is meant."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what was asked for, for the audit trail."""
+
 
 class ScanSource:
     """Open dead letters in Kafka: the second reading ends where the first one did."""
@@ -55,6 +58,10 @@ class ScanSource:
     def names_ids(self) -> bool:
         """Whether single dead letters were named."""
         return bool(self._wanted.ids)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the filter."""
+        return {"filter": self._wanted.to_dict()}
 
     async def candidates(self, on_read: OnRead) -> AsyncGenerator[Candidate, None]:
         """Yield what is meant and open."""
@@ -73,6 +80,8 @@ class FileSource:
     """Exported lines, which can be read again."""
 
     names_ids = False
+    #: What the audit trail is told of where the lines came from.
+    name = "-"
 
     def __init__(self, stream: IO[bytes], settings: Settings, topology: Topology) -> None:
         self._stream = stream
@@ -98,7 +107,13 @@ class FileSource:
                     stream = files.enter_context(path.open("rb"))
                 except OSError as error:
                     raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None
-            yield cls(stream, settings, topology)
+            source = cls(stream, settings, topology)
+            source.name = "-" if path is None else str(path)
+            yield source
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the file's name."""
+        return {"file": self.name}
 
     async def candidates(self, on_read: OnRead) -> AsyncGenerator[Candidate, None]:
         """Yield what the lines say.

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
+from trunkline.audit import Note
 from trunkline.dead_letters.actions import TRANSACTIONAL_ID, Actions, Kind
 from trunkline.dead_letters.once import OnceWriter, Outcome
 from trunkline.dead_letters.plan import Plan
@@ -55,6 +56,10 @@ class Job:
         if self.action == "discarded":
             return discard_item(letter)
         return redrive_item(letter, verdict.to)._replace(id=candidate.key)
+
+
+#: What the audit trail calls it.
+AUDIT_NAMES: dict[Kind, str] = {"redriven": "dlq.redrive", "discarded": "dlq.discard"}
 
 
 @dataclass(frozen=True)
@@ -170,3 +175,12 @@ class Run:
                     continue
                 yield self._job.item(candidate, verdict)
                 left = None if left is None else left - 1
+
+
+def tell(note: Note, job: Job, outcome: Outcome) -> None:
+    """Say in an audit note what a run has done."""
+    note.result = {job.action: outcome.done, "already": outcome.already}
+    if outcome.refused:
+        note.result["refused"] = len(outcome.refused)
+    if outcome.interrupted:
+        note.outcome = "interrupted"

@@ -28,6 +28,11 @@ _STOP_S = 2.0
 _PER_CALL = 5_000
 
 
+def hurriable(events: Iterable[WaitingEvent]) -> list[WaitingEvent]:
+    """Return those that ``now`` is for: what is parked follows its head, in order, by itself."""
+    return [event for event in events if not event.parked and not event.entry.state.discarded]
+
+
 def command_record(topology: Topology, event: WaitingEvent, command: Command) -> OutRecord:
     """Return the command for an event: no key and no value, for the partition where it waits."""
     headers = (

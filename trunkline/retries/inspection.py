@@ -141,12 +141,21 @@ class Tables:
     Args:
         groups_of: Real name of the changelog → that of its group.
         details: See :func:`inspect`.
+        limit: Hold so many events at most; the others are only counted.
+
+    Attributes:
+        changes: Grows with every record that changes something.
+        left_out: How many events were not held, about.
 
     """
 
-    def __init__(self, groups_of: dict[str, str], *, details: bool = False) -> None:
+    def __init__(
+        self, groups_of: dict[str, str], *, details: bool = False, limit: int | None = None
+    ) -> None:
         self._groups_of = groups_of
         self._details = details
+        self._limit = limit
+        self.changes = self.left_out = 0
         self._entries: dict[_Place, RetryEntry] = {}
         self._states: dict[_Place, RetryState] = {}
         #: Whole keys.
@@ -157,10 +166,15 @@ class Tables:
         """How many keys have a value that is none of the table's, or are none themselves."""
         return len(self._unreadable)
 
+    def __len__(self) -> int:
+        """How many events are held."""
+        return len(self._entries)
+
     def apply(self, record: Any) -> None:
         """Apply a record; those of a partition in the order of their offsets."""
         if record.key == APPLIED_KEY:
             return
+        self.changes += 1
         key = record.key or b""
         at = (record.topic, record.partition, key)
         self._unreadable.discard(at)
@@ -169,12 +183,22 @@ class Tables:
             place = (record.topic, record.partition, key[1:])
             if record.value is None:
                 self._drop(place, is_entry=is_entry)
+            elif is_entry and self._limit == len(self._entries) and place not in self._entries:
+                self.left_out += 1
             elif is_entry:
                 self._entries[place] = self._read_entry(record.value)
             else:
                 self._states[place] = self._kept(decode_state(record.value))
         except (msgspec.MsgspecError, NewerFormatError):
             self._unreadable.add(at)
+
+    def forget(self, changelog: str) -> None:
+        """Forget all that a changelog said."""
+        self.changes += 1
+        for known in (self._entries, self._states):
+            for place in [place for place in known if place[0] == changelog]:
+                del known[place]
+        self._unreadable = {place for place in self._unreadable if place[0] != changelog}
 
     def events(self) -> list[WaitingEvent]:
         """Return what waits; see :class:`Inspection`."""
@@ -191,8 +215,8 @@ class Tables:
 
     def _drop(self, place: _Place, *, is_entry: bool) -> None:
         self._states.pop(place, None)
-        if is_entry:
-            self._entries.pop(place, None)
+        if is_entry and self._entries.pop(place, None) is None:
+            self.left_out = max(0, self.left_out - 1)
 
     def _read_entry(self, raw: bytes) -> RetryEntry:
         entry = decode_entry(raw)

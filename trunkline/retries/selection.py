@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from trunkline.errors import ConfigurationError
 from trunkline.retries.inspection import WaitingEvent
@@ -52,6 +53,18 @@ class Selection:
             and (not self.exceptions or self._fits(event))
             and self.parked in (None, event.parked)
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what was said of the events, for the audit trail and for programs."""
+        ids = [f"{topic}[{partition}]@{offset}" for topic, partition, offset in self.ids]
+        said: dict[str, Any] = {
+            "topics": sorted(self.topics),
+            "keys": sorted(key.decode(errors="replace") for key in self.keys),
+            "exceptions": list(self.exceptions),
+            "ids": ids,
+        }
+        parked = {} if self.parked is None else {"parked": self.parked}
+        return {name: words for name, words in said.items() if words} | parked
 
     def not_found(self, events: Iterable[WaitingEvent]) -> list[str]:
         """Return the ids that none of these events has, as people write them."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import socket
 from dataclasses import dataclass
 
 import click
 
+from trunkline.audit import audited, operator
 from trunkline.cli.dlq.options import progress_bar, stopped_by_signals
 from trunkline.cli.dlq.tables import counted, print_plan
 from trunkline.cli.escaping import to_json
 from trunkline.dead_letters.once import Outcome
 from trunkline.dead_letters.plan import Plan
-from trunkline.dead_letters.sources import Source
-from trunkline.dead_letters.work import Job, Planned, Run, plan_job
+from trunkline.dead_letters.sources import ScanSource, Source
+from trunkline.dead_letters.work import AUDIT_NAMES, Job, Planned, Run, plan_job, tell
 from trunkline.errors import TrunklineError
 
 _DO = {"redriven": "Redrive", "discarded": "Discard"}
@@ -71,16 +70,22 @@ async def _execute(job: Job, source: Source, options: Options, planned: Planned)
             job,
             source,
             planned,
-            by=_by(),
+            by=str(operator()),
             rate=options.rate,
             on_progress=lambda outcome: show(outcome.done + outcome.already, total),
         )
+        what = {**source.to_dict(), "run": run.id, "rate": options.rate, "limit": options.limit}
+        name = AUDIT_NAMES[job.action] if isinstance(source, ScanSource) else "dlq.import"
+        action = audited(job.settings, job.topology, operator(), name, what=what, count=total)
         with stopped_by_signals(run.stop):
-            try:
-                return await run.execute()
-            except TrunklineError as error:
-                done = f"{run.outcome.done:,} of {total:,} dead letters were {job.action}"
-                raise _StoppedError(f"{error} {done}. {_GO_ON}") from error
+            async with action as note:
+                try:
+                    return await run.execute()
+                except TrunklineError as error:
+                    done = f"{run.outcome.done:,} of {total:,} dead letters were {job.action}"
+                    raise _StoppedError(f"{error} {done}. {_GO_ON}") from error
+                finally:
+                    tell(note, job, run.outcome)
 
 
 def _report(job: Job, options: Options, plan: Plan, outcome: Outcome) -> None:
@@ -111,14 +116,6 @@ def _summary(job: Job, options: Options, plan: Plan, outcome: Outcome) -> dict[s
         "failed": [{"id": letter_id, "reason": reason} for letter_id, reason in outcome.refused],
         "interrupted": outcome.interrupted,
     }
-
-
-def _by() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
-        user = "?"
-    return f"{user}@{socket.gethostname()}"
 
 
 _GO_ON = "The same command goes on from here; nothing is done twice."

@@ -42,7 +42,7 @@ def _channel(topic: Topic, purpose: Purpose) -> dict[str, Any]:
                 "partitions": topic.partitions,
                 "replicas": REPLICATION_FACTOR,
                 "topicConfiguration": {
-                    "cleanup.policy": [topic.cleanup_policy],
+                    "cleanup.policy": topic.cleanup_policy.split(","),
                     "retention.ms": topic.retention_ms,
                     "max.message.bytes": topic.max_message_bytes,
                 },
@@ -74,6 +74,12 @@ def _purposes(topology: Topology) -> Iterator[tuple[str, Purpose]]:
     if any(service.reads_dead_letters for service in topology.services):
         text = "What was done with dead letters."
         yield topology.dead_letter_actions_topic().name, Purpose(text, ("DeadLetterAction",))
+    yield topology.workers_topic().name, Purpose("How every pod is.", ("WorkerReport",))
+    yield (
+        topology.control_topic().name,
+        Purpose("What operators ordered: pause, drain.", ("ControlOrder",)),
+    )
+    yield topology.audit_topic().name, Purpose("Who did what, and when.", ("AuditNote",))
 
 
 def _purposes_of_group(topology: Topology, group: str) -> Iterator[tuple[str, Purpose]]:

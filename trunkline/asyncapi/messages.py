@@ -154,6 +154,19 @@ _OURS: dict[str, Any] = {
         {"description": "The row's key, as JSON."},
         {"description": "The row, as JSON."},
     ),
+    "WorkerReport": _message(
+        "Worker report",
+        "How a pod is: written every few seconds.",
+        {"type": "string", "description": "The pod's name."},
+        {"description": "JSON."},
+    ),
+    "ControlOrder": _message(
+        "Order",
+        "What is to pause or to drain; no value: the order is withdrawn.",
+        {"type": "string", "description": "What it is for."},
+        {"description": "JSON."},
+    ),
+    "AuditNote": _message("Audit note", "Who did what, and when.", None, {"description": "JSON."}),
     "Record": _message(
         "Record", "A record of Trunkline's own.", {"type": "string"}, {"description": "JSON."}
     ),

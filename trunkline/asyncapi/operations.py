@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from trunkline.topology import Service, Topology
+from trunkline.topology import CONSOLE_SERVICE, Service, Topology
 
 _BINDING_VERSION = "0.5.0"
 
@@ -78,6 +78,18 @@ def _of_service(topology: Topology, service: Service) -> Iterator[Operation]:
             yield Operation(name, "receive", plain, "Indexes them.", group)
         actions = topology.plain_name(topology.dead_letter_actions_topic().name)
         yield Operation(name, "receive", actions, "Marks what was done.", group)
+    yield from _of_system(topology, service)
+
+
+def _of_system(topology: Topology, service: Service) -> Iterator[Operation]:
+    workers, control, audit = (topology.plain_name(t.name) for t in topology.system_topics())
+    yield Operation(service.name, "send", workers, "Reports how it is.")
+    if service.name == CONSOLE_SERVICE:
+        yield Operation(service.name, "receive", workers, "Shows all of them.")
+        yield from _both(topology, service.name, control, "Pauses, resumes and drains.")
+        yield from _both(topology, service.name, audit, "Notes who did what, and shows it.")
+    elif service.group:
+        yield Operation(service.name, "receive", control, "Obeys, without a group.")
 
 
 def _of_failing(topology: Topology, service: Service, group: str) -> Iterator[Operation]:

@@ -186,6 +186,19 @@ class Topology:
         known = {topic.name: topic for topic in self.declared_topics}
         raise ConfigurationError(f"Unknown topic {name!r}. {self._hint(plain, known)}")
 
+    def any_topic(self, name: str) -> Topic:
+        """Return any topic that the application needs by its plain or its real name.
+
+        Raises:
+            ConfigurationError: No topic has this name.
+
+        """
+        known = {self.plain_name(topic.name): topic for topic in self.topics()}
+        plain = self.plain_name(name)
+        if plain not in known:
+            raise ConfigurationError(f"Unknown topic {name!r}. {self._hint(plain, known)}")
+        return known[plain]
+
     def failures_topic(self, group: str) -> Topic:
         """Return the topic to which a group hands over what it could not handle.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from typing import NoReturn
@@ -10,6 +9,7 @@ from typing import NoReturn
 import click
 
 from trunkline import __version__
+from trunkline.cli.suggesting import SuggestingGroup, name_the_closest
 from trunkline.errors import TrunklineError
 
 #: Command → module of this package that defines it under the same name.
@@ -17,18 +17,22 @@ COMMANDS = {
     "asyncapi": "asyncapi",
     "bench": "bench",
     "broker": "broker",
+    "completion": "completion",
     "demo": "demo",
     "dlq": "dlq",
     "publish": "publish",
     "retries": "retries",
+    "tail": "tail",
     "topics": "topics",
     "up": "up",
     "verify": "verify",
 }
+#: What a shell sets to ask for completions; see ``trunkline/cli/completion.py``.
+COMPLETE_VARIABLE = "_TRUNKLINE_COMPLETE"
 
 
-class _Commands(click.Group):
-    """Imports a command's module when it is asked for, and guesses what a typo meant."""
+class _Commands(SuggestingGroup):
+    """Imports a command's module when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
@@ -40,17 +44,6 @@ class _Commands(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            if close:
-                error.message += f" Did you mean {close[0]!r}?"
-            raise
-
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="trunkline")
@@ -61,8 +54,9 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line; exit 0 when done, 1 when it failed, 2 when it was asked wrongly."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False, complete_var=COMPLETE_VARIABLE)
     except click.ClickException as error:
+        name_the_closest(error)
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:

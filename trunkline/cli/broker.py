@@ -13,6 +13,7 @@ from rich.table import Table
 
 from trunkline.broker import KAFKA_VERSION, BrokerStatus, EmbeddedBroker
 from trunkline.broker.logs import follow, last_lines
+from trunkline.cli.suggesting import SuggestingGroup
 from trunkline.errors import BrokerError
 from trunkline.settings import Settings, load_settings
 
@@ -25,7 +26,7 @@ _directory = click.option(
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def broker() -> None:
     """Start and stop the embedded Kafka: a real broker, without Java or Docker to install.
 

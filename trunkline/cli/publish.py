@@ -16,6 +16,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from trunkline.cli.names import EVENT_TOPIC
 from trunkline.delivery.producer import RecordProducer
 from trunkline.errors import BrokerError, TrunklineError
 from trunkline.publishing.bulk import BulkPublisher, Outcome
@@ -38,7 +39,7 @@ class _Feed:
 
 
 @click.command()
-@click.argument("topic")
+@click.argument("topic", type=EVENT_TOPIC)
 @click.argument(
     "source", required=False, metavar="[FILE|-]", type=click.Path(exists=True, allow_dash=True)
 )

@@ -20,6 +20,7 @@ from trunkline.cli.retries_output import (
     shown_key,
     summary,
 )
+from trunkline.cli.suggesting import SuggestingGroup
 from trunkline.retries.commands import Command, hurriable, send_commands
 from trunkline.retries.inspection import WaitingEvent
 from trunkline.retries.report import counts_of, event_to_dict
@@ -30,7 +31,7 @@ _LISTED = 10
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def retries() -> None:
     """List, show, hurry and discard the failed events that wait for another attempt.
 

@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from trunkline.cli.names import EVENT_TOPIC, GROUP
 from trunkline.retries.inspection import Inspection, OnProgress, WaitingEvent, inspect
 from trunkline.retries.selection import Selection, groups_named, parse_selection
 from trunkline.settings import Settings, load_settings
@@ -85,11 +86,18 @@ class Asked(NamedTuple):
 
 
 group_option = click.option(
-    "--group", "groups", multiple=True, metavar="GROUP", help="Of this group; default: all."
+    "--group",
+    "groups",
+    multiple=True,
+    type=GROUP,
+    metavar="GROUP",
+    help="Of this group; default: all.",
 )
 _FILTERS = (
     group_option,
-    click.option("--topic", "topics", multiple=True, metavar="TOPIC", help="Of this topic."),
+    click.option(
+        "--topic", "topics", multiple=True, type=EVENT_TOPIC, metavar="TOPIC", help="Of this topic."
+    ),
     click.option("--key", "keys", multiple=True, metavar="KEY", help="With this key (or 0x…)."),
     click.option(
         "--exception",

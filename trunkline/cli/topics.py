@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from trunkline.cli.suggesting import SuggestingGroup
 from trunkline.settings import Settings, load_settings
 from trunkline.topics import ClusterTopic, Plan
 from trunkline.topics import apply as apply_topology
@@ -39,7 +40,7 @@ Exit status 1 when a topic would have to shrink."""
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def topics() -> None:
     """Plan, apply and list the topics of the topology."""
 

@@ -8,6 +8,8 @@ import signal
 
 import click
 
+from trunkline.cli.suggesting import SuggestingGroup
+
 #: Commands, in the order of their help; each stands in the module of its name, ``-`` as ``_``.
 COMMANDS = (
     "throughput",
@@ -26,7 +28,7 @@ COMMANDS = (
 )
 
 
-class _Benchmarks(click.Group):
+class _Benchmarks(SuggestingGroup):
     """Imports a benchmark's module when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -6,9 +6,10 @@ import click
 
 from trunkline.cli.dlq.acting import discard, import_, redrive
 from trunkline.cli.dlq.looking import export, ls, show
+from trunkline.cli.suggesting import SuggestingGroup
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def dlq() -> None:
     """List, show, redrive, export, import and discard dead letters.
 

@@ -15,13 +15,23 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from trunkline.cli.names import EVENT_TOPIC, GROUP
 from trunkline.dead_letters.filters import LetterFilter, parse_filter
 from trunkline.settings import Settings, load_settings
 from trunkline.topology import Topology
 
 _FILTERS = (
-    click.option("--topic", "topics", multiple=True, metavar="TOPIC", help="Of this topic."),
-    click.option("--group", "groups", multiple=True, metavar="GROUP", help="Failed by this group."),
+    click.option(
+        "--topic", "topics", multiple=True, type=EVENT_TOPIC, metavar="TOPIC", help="Of this topic."
+    ),
+    click.option(
+        "--group",
+        "groups",
+        multiple=True,
+        type=GROUP,
+        metavar="GROUP",
+        help="Failed by this group.",
+    ),
     click.option(
         "--exception",
         "exceptions",

@@ -33,6 +33,7 @@ from trunkline.delivery.app import DeliveryApp
 from trunkline.delivery.event_loop import use_event_loop
 from trunkline.delivery.handler import Handler, Subscription
 from trunkline.delivery.producer import RecordProducer
+from trunkline.delivery.readiness import why_not_consuming
 from trunkline.delivery.receiver import BroadcastReceiver
 from trunkline.delivery.startstop import Part, StartStop
 from trunkline.delivery.stats import Rates, delivery_stats
@@ -242,7 +243,7 @@ class _Wiring:
     # -- what every service serves
 
     def _serve(self) -> None:
-        routes = [*self.routes, *status_routes(self._all_stats, self._is_ready)]
+        routes = [*self.routes, *status_routes(self._all_stats, self._is_ready, self._is_live)]
 
         def add_routes(server: Any) -> None:
             server.web_app.add_routes(routes)
@@ -269,12 +270,13 @@ class _Wiring:
                 return False, reason
         return True, "working"
 
+    def _is_live(self) -> tuple[bool, str]:
+        progress = self.app.progress
+        return (True, "nothing can get stuck") if progress is None else progress.is_live()
+
     def _is_consuming(self) -> tuple[bool, str]:
-        if self.app.should_stop:
-            return False, "stopping"
-        if self.app.rebalancing or not self.app.has_assignment:
-            return False, "waiting for the group to assign partitions"
-        return True, "working"
+        reason = why_not_consuming(self.app)
+        return not reason, reason or "working"
 
     async def _check_topics(self) -> None:
         await check_service_topics(self.settings.connection, self.topology, self.service.name)

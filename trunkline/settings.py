@@ -77,6 +77,8 @@ class Settings(BaseSettings):
     drain_timeout_s: Annotated[float, Field(ge=0.1, le=600)] = 5.0
     #: SIGTERM ends a worker within this time, whatever hangs.
     shutdown_timeout_s: Annotated[float, Field(ge=1, le=600)] = 9.0
+    #: A partition where nothing moves for so long, and nothing excuses it, is stuck.
+    stuck_after_s: Annotated[float, Field(ge=1, le=86_400)] = 300.0
     #: What workers run on; ``asyncio`` is Python's own loop.
     event_loop: Literal["uvloop", "asyncio"] = "uvloop"
     #: How soon new partitions and topics are noticed.

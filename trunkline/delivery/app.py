@@ -32,6 +32,7 @@ from trunkline.delivery.handler import Subscription
 from trunkline.delivery.held_keys import HeldKeys
 from trunkline.delivery.keeper import HoldKeeper
 from trunkline.delivery.logs import make_readable
+from trunkline.delivery.progress import Progress
 from trunkline.delivery.startstop import StartStop
 from trunkline.delivery.target import Target
 from trunkline.errors import ConfigurationError
@@ -128,6 +129,10 @@ class DeliveryApp(faust.App):
         self.targets: dict[str, Target] = {}
         #: Whether the group has given this worker its partitions, be it none.
         self.has_assignment = False
+        #: Whether an operator has paused a partition; put in by who can pause one.
+        self.is_paused: Callable[[TP], bool] = lambda _: False
+        #: Which partitions are stuck; made by :meth:`subscribe`.
+        self.progress: Progress | None = None
         #: Offsets that retention deleted before this worker could handle them.
         self.lost = 0
         #: How often a partition's next batch could not be read.
@@ -204,7 +209,8 @@ class DeliveryApp(faust.App):
             self._sender_of(dead),
             settings.retry_concurrency,
         )
-        self.before_consumer += [StartStop(handover), replica, self.keeper]
+        self.progress = Progress(self, settings.stuck_after_s)
+        self.before_consumer += [StartStop(handover), replica, self.keeper, self.progress]
         self.dispatcher = Dispatcher(self.targets, self.keeper, self.failures, set_current_event)
         topics = [*self.targets, failing.failures_topic]
         self.batched_topics = frozenset(topics)

@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
+from time import monotonic
 from typing import Any, Protocol
 
 from trunkline.delivery.decode import check_key, decoder_for, explain
@@ -62,8 +63,10 @@ class Chain:
         "_check_key",
         "_counters",
         "_decode",
+        "_handed",
         "_handle",
         "_held_up",
+        "_held_up_s",
         "_holds",
         "_is_batch",
         "_partition",
@@ -71,7 +74,6 @@ class Chain:
         "_target",
         "_topic",
         "_wants_context",
-        "handing_over",
         "tracker",
     )
 
@@ -92,13 +94,40 @@ class Chain:
         self._holds = source.holds
         self._counters = target.counters
         #: Failed events whose hand-over the broker has not acknowledged yet.
-        self.handing_over = 0
-        #: Tasks that wait for the breaker or the flood guard, and do nothing else.
-        self._held_up: set[asyncio.Task[Any]] = set()
+        self._handed: set[int] = set()
+        #: Tasks that wait for the breaker or the flood guard, and do nothing else: at which offset
+        #: (None: before the first event), and for what.
+        self._held_up: dict[asyncio.Task[Any], tuple[int | None, str]] = {}
+        #: How long a task was held up since :meth:`held_up_s` was last asked.
+        self._held_up_s: dict[asyncio.Task[Any], float] = {}
+
+    @property
+    def handing_over(self) -> int:
+        """How many failed events the failures topic has not acknowledged yet."""
+        return len(self._handed)
+
+    @property
+    def held_up(self) -> int:
+        """How many tasks wait for better times."""
+        return len(self._held_up)
+
+    def excuse(self, offset: int) -> str:
+        """Return why an event's handler does not run, ``""`` when nothing holds the event up."""
+        if offset in self._handed:
+            return "its hand-over to the failures topic is not acknowledged yet"
+        for held, why in self._held_up.values():
+            if held is None or held == offset:
+                return why
+        return ""
+
+    def held_up_s(self) -> float:
+        """Return how long the running task was held up since it last asked."""
+        task = asyncio.current_task()
+        return self._held_up_s.pop(task, 0.0) if self._held_up_s and task else 0.0
 
     async def take_over(self) -> None:
         """Learn what earlier owners of the partition held back; before anything is handled."""
-        await self._hold_up(self._source.take_over())
+        await self._hold_up(self._source.take_over(), None, "the group's held keys are being read")
 
     def deliver(self, records: Sequence[Any]) -> None:
         """Note records that were fetched, before any of them is handled."""
@@ -235,8 +264,8 @@ class Chain:
             await self._refuse(record, error)
             return True
         self._counters.parked += 1
-        self.handing_over += 1
         offset = record.offset
+        self._handed.add(offset)
         self._source.park(self._context(record), lambda: self._handed_over(offset))
         return True
 
@@ -256,7 +285,8 @@ class Chain:
         breaker = self._target.breaker
         while True:
             async with AsyncExitStack() as stack:
-                await self._hold_up(stack.enter_async_context(breaker.admission()))
+                turn = stack.enter_async_context(breaker.admission())
+                await self._hold_up(turn, good[0][0].offset, "the breaker is open")
                 failure = await self._call(good)
                 if failure is None:
                     breaker.succeeded()
@@ -273,15 +303,17 @@ class Chain:
                     await self._try((pair,))
             return
 
-    async def _hold_up(self, wait: Awaitable[Any]) -> None:
+    async def _hold_up(self, wait: Awaitable[Any], offset: int | None, why: str) -> None:
         """Wait for something that may take long, unless the partition is given away."""
         task = asyncio.current_task()
         assert task is not None
-        self._held_up.add(task)
+        self._held_up[task] = offset, why
+        began = monotonic()
         try:
             await wait
         finally:
-            self._held_up.discard(task)
+            del self._held_up[task]
+            self._held_up_s[task] = self._held_up_s.get(task, 0.0) + monotonic() - began
 
     async def _refuse(self, record: Any, error: Exception) -> None:
         self._counters.invalid += 1
@@ -297,7 +329,7 @@ class Chain:
         if not self._target.policy.retries(failure.kind):
             guard = self._target.guard
             while not guard.allows():
-                await self._hold_up(guard.wait())
+                await self._hold_up(guard.wait(), record.offset, "the flood guard has tripped")
         context = self._context(record)
         _quota.warning(
             "%s: %s[%s]@%s failed: %s: %s",
@@ -308,15 +340,15 @@ class Chain:
             failure.exception,
             failure.message,
         )
-        self.handing_over += 1
         offset = record.offset
+        self._handed.add(offset)
         self._source.hand_over(context, failure, lambda: self._handed_over(offset))
 
     def _context(self, record: Any) -> Context:
         return context_of(record, self._topic, self._partition)
 
     def _handed_over(self, offset: int) -> None:
-        self.handing_over -= 1
+        self._handed.discard(offset)
         self._counters.handed_over += 1
         self.tracker.finish(offset)
 

@@ -13,6 +13,7 @@ from trunkline.delivery.batches import Batch
 from trunkline.delivery.chain import Chain
 from trunkline.delivery.keeper import HoldKeeper
 from trunkline.delivery.offsets import OffsetTracker
+from trunkline.delivery.progress import Standing
 from trunkline.delivery.runner import runner_for
 from trunkline.delivery.target import Target
 from trunkline.retries.failures import Failures
@@ -30,6 +31,13 @@ class PartitionRunner(Protocol):
 
     async def drain(self, timeout_s: float) -> bool:
         """Start nothing new, and let what runs end."""
+
+    @property
+    def recovering(self) -> bool:
+        """Whether what must be known before the first event is still being read."""
+
+    def standing(self) -> list[Standing]:
+        """Return what the partition is at that has not ended."""
 
 
 @dataclass
@@ -63,6 +71,18 @@ class Dispatcher:
         if tp.topic == self.failures.topic:
             runner = self.failures.opened(tp.partition, tracker)
             self._assigned[tp] = _Assigned(runner)
+
+    def recovering(self, tp: TP) -> bool:
+        """Whether a partition still reads what it must know; True for one that has not begun."""
+        assigned = self._assigned.get(tp)
+        if assigned is None:  # a source partition begins with its first records
+            return tp.topic == self.failures.topic
+        return assigned.runner.recovering
+
+    def standing(self, tp: TP) -> list[Standing]:
+        """Return what a partition is at that has not ended; nothing for one that has no runner."""
+        assigned = self._assigned.get(tp)
+        return [] if assigned is None else assigned.runner.standing()
 
     def dispatch(self, batch: Batch, event: Any) -> None:
         """Hand a batch to its partition's runner; a batch of an ended assignment is dropped.

@@ -225,6 +225,8 @@ class Consumer(driver.Consumer):
     def __init__(self, *args: Any, **options: Any) -> None:
         self.trackers = {}
         self._unreadable_until: dict[TP, float] = {}
+        #: How often the loop that fetches has come round.
+        self.rounds = 0
         self._giving_away = asyncio.Lock()
         super().__init__(*args, **options)
 
@@ -253,6 +255,7 @@ class Consumer(driver.Consumer):
                 raise
 
     async def _fetch_once(self) -> None:
+        self.rounds += 1
         active = self._get_active_partitions()
         fetchable = {tp for tp in active if self._may_fetch(tp)}
         if not fetchable:
@@ -276,6 +279,26 @@ class Consumer(driver.Consumer):
         for tp, position in positions.items():
             if tp not in records and tp.topic in batched and not self.app.rebalancing:
                 self._tracker(tp, position).position = position
+
+    def end_offset(self, tp: TP) -> int | None:
+        """Return the last stable offset that the broker has told, None until it has."""
+        try:
+            end: int | None = self._thread._ensure_consumer().last_stable_offset(tp)
+        except IllegalStateError:
+            return None
+        return end
+
+    def answer_stamp(self, tp: TP) -> int | None:
+        """Return what changes with every answer of the broker to a fetch from a partition."""
+        try:
+            stamp: int | None = self._thread._ensure_consumer().last_poll_timestamp(tp)
+        except IllegalStateError:
+            return None
+        return stamp
+
+    def is_unreadable(self, tp: TP) -> bool:
+        """Whether the next batch of a partition could not be read when it was last tried."""
+        return self._unreadable_until.get(tp, 0.0) > monotonic() - UNREADABLE_PAUSE_S
 
     def _is_stale(self, generation: int) -> bool:
         return not self.flow_active or generation != self.app.consumer_generation_id

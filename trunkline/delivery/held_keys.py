@@ -62,6 +62,11 @@ class HeldKeys(Service):
         """How many holds there are in the whole group."""
         return sum(len(holds) for holds in self._holds.values())
 
+    @property
+    def connected(self) -> bool:
+        """Whether Kafka answers: the topic is read all the time."""
+        return self._tail.connected
+
     def get(self, key: HeldKey) -> HeldRange | None:
         """Return a hold as it stands on the topic, as far as it was read."""
         return self._holds[key.topic, key.partition].get(key)

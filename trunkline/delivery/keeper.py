@@ -108,6 +108,11 @@ class HoldKeeper(Service):
         replica.on_release = self._release
 
     @property
+    def connected(self) -> bool:
+        """Whether the held-keys topic is being read."""
+        return self._replica.connected
+
+    @property
     def blocked(self) -> int:
         """How many keys of this worker's partitions wait."""
         return sum(source.holds.blocked for source in self._kept.values())

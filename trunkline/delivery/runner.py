@@ -14,6 +14,7 @@ from trunkline.delivery.chain import Chain
 from trunkline.delivery.handler import Subscription
 from trunkline.delivery.lanes import KeyLanes
 from trunkline.delivery.offsets import OffsetTracker
+from trunkline.delivery.progress import Standing
 
 #: A handler that never suspends still lets the event loop breathe this often.
 SLICE_S = 0.02
@@ -36,6 +37,26 @@ class Runner(ABC):
     def tracker(self) -> OffsetTracker:
         """The partition's offsets."""
         return self.chain.tracker
+
+    @property
+    def recovering(self) -> bool:
+        """Whether what earlier owners of the partition held back is still being read."""
+        return bool(self._tasks) and not self._took_over
+
+    def standing(self) -> list[Standing]:
+        """Return the oldest event that has not finished, and what excuses it."""
+        oldest = self.tracker.oldest_unfinished
+        if oldest is None:
+            return []
+        excuse = self.chain.excuse(oldest)
+        if not excuse and self._busy and self.chain.held_up >= self._busy:
+            excuse = "the events in front of it are held up"
+        return [Standing(f"the event at offset {oldest} has not been finished", excuse)]
+
+    @property
+    def _busy(self) -> int:
+        """How many tasks are at an event."""
+        return len(self._tasks)
 
     @abstractmethod
     def feed(self, records: Sequence[Any]) -> None:
@@ -203,6 +224,10 @@ class KeyedRunner(Runner):
         for record in records:
             put(record)
         self._wake_one()
+
+    @property
+    def _busy(self) -> int:
+        return len(self._tasks) - len(self._idle)
 
     def _wake_one(self) -> None:
         if self._waking or self._stopping or not self._lanes.has_runnable():

@@ -19,9 +19,10 @@ import msgspec
 
 from models.failures import EventId, NewerFormatError
 from trunkline.delivery.offsets import OffsetTracker
+from trunkline.delivery.progress import Standing
 from trunkline.errors import TrunklineError
 from trunkline.retries.failures import Failures
-from trunkline.retries.ledger import Ledger
+from trunkline.retries.ledger import Ledger, now_ms
 from trunkline.retries.schedule import Schedule
 from trunkline.retries.store import OpenPartition, StoreLostError
 from trunkline.retries.trials import Trials
@@ -71,6 +72,11 @@ class FailuresPartition:
         return self._ledger is not None
 
     @property
+    def recovering(self) -> bool:
+        """Whether what waits is still being read."""
+        return self._ledger is None
+
+    @property
     def schedule(self) -> Schedule | None:
         """What waits; None while that is not known."""
         return None if self._ledger is None else self._ledger.schedule
@@ -84,6 +90,22 @@ class FailuresPartition:
     def running(self) -> int:
         """How many attempts run."""
         return 0 if self._trials is None else self._trials.running
+
+    def standing(self) -> list[Standing]:
+        """Return the oldest attempt, what is due and not tried, and what is not committed."""
+        ledger, trials = self._ledger, self._trials
+        if ledger is None or trials is None:
+            return [Standing("nothing is tried", "what waits is being read")]
+        found = []
+        if trials.oldest is not None:
+            event, number = trials.oldest
+            found.append(Standing(f"attempt {number} at {event} has not ended"))
+        due_ms = ledger.schedule.next_due_ms()
+        if due_ms is not None and due_ms < now_ms() and not trials.running:
+            found.append(Standing(f"what was due at {due_ms} (Unix ms) has not been tried"))
+        if (oldest := self.tracker.oldest_unfinished) is not None:
+            found.append(Standing(f"the record at offset {oldest} has not been applied"))
+        return found
 
     def feed(self, records: Sequence[Any]) -> None:
         """Apply fetched records, in the order of their offsets."""

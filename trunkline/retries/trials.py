@@ -53,6 +53,8 @@ class Trials:
         self._on_lost = on_lost
         self._set_aside = set_aside
         self._burials = Burials(failures, ledger)
+        #: Attempts that run, the oldest first.
+        self._running: dict[EventId, int] = {}
         self._workers = Workers(
             failures.concurrency, self._take, self._try, self._next_in_s, self._died
         )
@@ -61,6 +63,11 @@ class Trials:
     def running(self) -> int:
         """How many attempts run."""
         return self._workers.busy
+
+    @property
+    def oldest(self) -> tuple[EventId, int] | None:
+        """The attempt that has run for the longest time: the event, and which attempt it is."""
+        return next(iter(self._running.items()), None)
 
     def wake(self) -> None:
         """Look whether something is due, now or later."""
@@ -121,7 +128,11 @@ class Trials:
         if waiting.due_ms:
             self._failures.note_lateness(now_ms() - waiting.due_ms)
         async with breaker.admission():
-            error = await attempts.attempt(entry)
+            self._running[waiting.id] = waiting.attempts + 1
+            try:
+                error = await attempts.attempt(entry)
+            finally:
+                del self._running[waiting.id]
             is_down = error is not None and breaker.takes(error, is_retry=waiting.attempts > 0)
             if error is None:
                 breaker.succeeded()

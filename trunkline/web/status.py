@@ -15,12 +15,21 @@ _STARTED = time.time()
 _PROCESS = psutil.Process()
 
 
-def status_routes(stats: Stats, is_ready: Callable[[], tuple[bool, str]]) -> list[web.RouteDef]:
+Check = Callable[[], tuple[bool, str]]
+
+
+def _lives() -> tuple[bool, str]:
+    return True, "it answers"
+
+
+def status_routes(stats: Stats, is_ready: Check, is_live: Check = _lives) -> list[web.RouteDef]:
     """Return the routes ``GET /stats``, ``/health/live`` and ``/health/ready``.
 
     Args:
         stats: Gives the body of ``/stats``, made anew for each request.
         is_ready: Whether this worker does its work, and the reason when it does not.
+        is_live: Whether a restart would help, and why. A worker whose event loop is blocked does
+            not answer at all: that is for the probe's own time limit.
 
     """
 
@@ -28,7 +37,8 @@ def status_routes(stats: Stats, is_ready: Callable[[], tuple[bool, str]]) -> lis
         return _json({**stats(), **process_stats()})
 
     async def get_live(_: web.Request) -> web.Response:
-        return _json({"live": True})
+        live, reason = is_live()
+        return _json({"live": live, "reason": reason}, status=200 if live else 503)
 
     async def get_ready(_: web.Request) -> web.Response:
         ready, reason = is_ready()

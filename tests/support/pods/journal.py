@@ -4,7 +4,8 @@
 
 It reads ``auth.registered``. What stands before the ``@`` of an event's email tells the handler:
 ``ok``, ``sleep-1.5`` (seconds), ``gate`` (wait until the file POD_GATE is there), ``deaf`` (the
-same, and ignore cancellation), ``block-1.5`` (stop the whole loop), ``fail`` (at every attempt),
+same, and ignore cancellation), ``hang-2`` (for ever, at the second attempt, while the gate is
+shut; fail before), ``block-1.5`` (stop the whole loop), ``fail`` (at every attempt),
 ``fail-2`` (at the first two), ``down`` (its dependency is, until the gate is open), ``permanent``.
 Each line of the journal is ``<what> <monotonic seconds> <partition> <offset> <attempt> <key>``,
 where *what* is ``start``, ``end``, ``failed`` or ``cancelled``; a line that is written survives
@@ -28,6 +29,7 @@ from tests.support.pods import JOURNAL_GROUP
 from trunkline.delivery.app import DeliveryApp
 from trunkline.delivery.event_loop import use_event_loop
 from trunkline.delivery.handler import Context, Subscription
+from trunkline.delivery.readiness import why_not_consuming
 from trunkline.delivery.startstop import StartStop
 from trunkline.delivery.stats import Rates, delivery_stats
 from trunkline.errors import DependencyDown, Permanent
@@ -61,6 +63,10 @@ async def obey(event: UserRegistered, context: Context) -> None:
                 await wait_for_gate()
     elif order == "block":
         time.sleep(float(value))  # noqa: ASYNC251  # a handler that is no good citizen
+    elif order == "hang" and context.attempt == int(value) and not gate_is_open():
+        await asyncio.Event().wait()
+    elif order == "hang" and context.attempt < int(value):
+        raise RuntimeError("told to fail first")
     elif order == "fail" and context.attempt <= int(value or 1_000_000):
         raise RuntimeError("told to fail")
     elif order == "down" and not gate_is_open():
@@ -148,9 +154,12 @@ def create_app() -> DeliveryApp:
     def is_ready() -> tuple[bool, str]:
         if not made.gate.open:
             return False, "waiting for Kafka"
-        return made.has_assignment and not made.rebalancing, "as Faust says"
+        reason = why_not_consuming(made)
+        return not reason, reason
 
-    made.on_webserver_init = lambda web: web.web_app.add_routes(status_routes(stats, is_ready))
+    assert made.progress is not None
+    routes = status_routes(stats, is_ready, made.progress.is_live)
+    made.on_webserver_init = lambda web: web.web_app.add_routes(routes)
     return made
 
 

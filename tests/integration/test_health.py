@@ -10,6 +10,7 @@ from typing import Any
 from tests.support.journal import JournalGroup, journal_group
 from tests.support.waiting import eventually
 from tests.support.worker import Worker
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.fenced import FencedTransactions
 
 STUCK = {"TRUNKLINE_STUCK_AFTER_S": "1"}
@@ -126,7 +127,8 @@ async def test_a_worker_is_not_ready_before_it_knows_what_its_predecessors_held(
 
 
 async def _half_written(group: JournalGroup) -> Any:
-    dead = FencedTransactions([group.servers], "dead", f"{group.namespace}.dead")
+    connection = KafkaConnection.plaintext(group.servers)
+    dead = FencedTransactions(connection, "dead", f"{group.namespace}.dead")
     await dead.open()
     producer = dead._link.producer
     await producer.begin_transaction()

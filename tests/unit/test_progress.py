@@ -53,7 +53,7 @@ class App:
         self.should_stop = False
         self.batched_topics = frozenset({"t"})
         self.paused = False
-        self.is_paused = lambda tp: self.paused
+        self.is_paused = lambda _: self.paused
         self.at = []
         self.now = 0.0
         self.progress = Progress(self, 10, clock=lambda: self.now)

@@ -20,7 +20,7 @@ def why_not_consuming(app: DeliveryApp) -> str:
             return "tables are being recovered from their changelogs"
         return "waiting for the group to assign partitions"
     if not app.keeper.connected:
-        return f"waiting for Kafka at {', '.join(app.trunkline.bootstrap_servers)}"
+        return f"waiting for Kafka at {app.trunkline.connection}"
     recovering = sorted(
         f"{tp.topic}[{tp.partition}]"
         for tp in app.consumer.assignment()

@@ -50,7 +50,7 @@ class Journal:
         os.write(self._file, f"{what} {time.monotonic():.4f} {place} {key}\n".encode())
 
 
-async def obey(event: UserRegistered, context: Context) -> None:
+async def obey(event: UserRegistered, context: Context) -> None:  # noqa: C901  # a list of orders
     """Do what the event says."""
     order, _, value = event.email.partition("@")[0].partition("-")
     if order == "sleep":
@@ -63,10 +63,8 @@ async def obey(event: UserRegistered, context: Context) -> None:
                 await wait_for_gate()
     elif order == "block":
         time.sleep(float(value))  # noqa: ASYNC251  # a handler that is no good citizen
-    elif order == "hang" and context.attempt == int(value) and not gate_is_open():
-        await asyncio.Event().wait()
-    elif order == "hang" and context.attempt < int(value):
-        raise RuntimeError("told to fail first")
+    elif order == "hang":
+        await hang(context.attempt, int(value))
     elif order == "fail" and context.attempt <= int(value or 1_000_000):
         raise RuntimeError("told to fail")
     elif order == "down" and not gate_is_open():
@@ -75,6 +73,14 @@ async def obey(event: UserRegistered, context: Context) -> None:
         raise Permanent("told to fail for good")
     elif MOST_MS:
         await asyncio.sleep(random.random() * MOST_MS / 1000)
+
+
+async def hang(attempt: int, last: int) -> None:
+    """Fail before the last attempt, which never ends unless the gate was open when it began."""
+    if attempt < last:
+        raise RuntimeError("told to fail first")
+    if not gate_is_open():
+        await asyncio.Event().wait()
 
 
 def gate_is_open() -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from socket import gethostname
 from typing import Any
 
 from aiohttp import web
@@ -42,6 +43,8 @@ from trunkline.errors import ConfigurationError, TrunklineError
 from trunkline.publishing.service import PublisherService
 from trunkline.retries.policy import RetryPolicy, check_policies
 from trunkline.settings import Settings, load_settings
+from trunkline.system.reporter import Reporter
+from trunkline.system.view import SystemView
 from trunkline.topics import check_service_topics
 from trunkline.topology import Service, Topology
 from trunkline.web.dead_letters import dead_letter_routes
@@ -106,6 +109,9 @@ class _Wiring:
             )
         if service.publishes:
             self._publish()
+        if service.name == names.CONSOLE_SERVICE or settings.console:
+            self._wire_console()
+        self._report()
         self._serve()
 
     # -- the services
@@ -166,6 +172,10 @@ class _Wiring:
         self.app.before_consumer.append(overview)
         self.stats["dead_letters"] = overview.stats
         self.routes += dead_letter_routes(queries)
+
+    def _wire_console(self) -> None:
+        view = SystemView(self.settings, self.topology)
+        self.app.before_consumer.append(view)
 
     def _publish(self) -> None:
         publisher = self._started(PublisherService(self.settings, self.topology, self.service.name))
@@ -236,11 +246,27 @@ class _Wiring:
         return part
 
     def _assigned_partitions(self, topic: str) -> list[int]:
-        if not self.app.gate.open:
-            return []
-        return [tp.partition for tp in self.app.consumer.assignment() if tp.topic == topic]
+        return [tp.partition for tp in self.app.assigned() if tp.topic == topic]
 
     # -- what every service serves
+
+    def _report(self) -> None:
+        """Report to the topic that the consoles read; the first part to start, the last to end."""
+        reporter = Reporter(
+            self.settings,
+            self.topology.workers_topic().name,
+            self._all_stats,
+            self._is_ready,
+            group=self.service.group,
+            url=self._url(),
+            consumes=lambda: bool(self.app.batched_topics),
+        )
+        self.app.before_consumer.insert(0, reporter)
+
+    def _url(self) -> str:
+        """Return where this pod serves, as others reach it."""
+        url = self.app.conf.canonical_url
+        return str(url.with_host(gethostname()) if url.host in ("0.0.0.0", "::") else url)  # noqa: S104
 
     def _serve(self) -> None:
         routes = [*self.routes, *status_routes(self._all_stats, self._is_ready, self._is_live)]

@@ -12,7 +12,7 @@ from typing import Any
 
 import faust
 from faust.app.base import BootStrategy
-from faust.exceptions import ProducerSendError
+from faust.exceptions import ConsumerNotStarted, ProducerSendError
 from faust.types import TP
 from mode import Service
 
@@ -266,6 +266,15 @@ class DeliveryApp(faust.App):
                     forward(batch)
 
         return dead_letters
+
+    def assigned(self) -> set[TP]:
+        """Return the partitions that this worker has; none before its consumer has started."""
+        if not self.gate.open:
+            return set()
+        try:
+            return set(self.consumer.assignment())
+        except ConsumerNotStarted:
+            return set()
 
     # -- told by the consumer
 

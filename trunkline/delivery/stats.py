@@ -57,10 +57,8 @@ def partition_stats(app: DeliveryApp, *, failures: bool = False) -> list[dict[st
     ``lag`` counts what the group has not committed up to the last stable offset; it is None until
     the broker has told that offset.
     """
-    if not app.gate.open:
-        return []
     rows = []
-    for tp in sorted(app.consumer.assignment()):
+    for tp in sorted(app.assigned()):
         if tp.topic not in app.batched_topics:
             continue
         if (tp.topic in app.targets) == failures:

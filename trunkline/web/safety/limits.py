@@ -1,0 +1,83 @@
+"""How often signing in may be tried: per address, and by all together."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trunkline.web.safety.hosts import network_of
+
+_MAX_ADDRESSES = 10_000
+
+
+@dataclass
+class _Bucket:
+    """So many tries, which come back one by one.
+
+    Attributes:
+        tries: How many are left.
+        at: When that was so.
+
+    """
+
+    tries: float
+    at: float
+
+
+class SignInLimits:
+    """Ten tries for an address, a hundred for all, of which as many come back in a minute.
+
+    Args:
+        clock: Seconds that only grow.
+        per_address: Tries a minute from one address.
+        in_all: Tries a minute from everywhere.
+
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        per_address: int = 10,
+        in_all: int = 100,
+    ) -> None:
+        self._clock = clock
+        self._per_address = per_address
+        self._in_all = in_all
+        self._everybody = _Bucket(in_all, clock())
+        self._by_address: dict[str, _Bucket] = {}
+
+    def wait_s(self, address: str) -> int:
+        """Count a try; return 0, or in how many seconds it may be made (then it was none)."""
+        now = self._clock()
+        key = network_of(address)
+        own = self._by_address.get(key)
+        if own is None:
+            self._forget_idle(now)
+            own = self._by_address.setdefault(key, _Bucket(self._per_address, now))
+        self._refill(own, self._per_address, now)
+        self._refill(self._everybody, self._in_all, now)
+        waits = [
+            (1 - bucket.tries) * 60 / rate
+            for bucket, rate in ((own, self._per_address), (self._everybody, self._in_all))
+            if bucket.tries < 1
+        ]
+        if waits:
+            return math.ceil(max(waits))
+        own.tries -= 1
+        self._everybody.tries -= 1
+        return 0
+
+    @staticmethod
+    def _refill(bucket: _Bucket, rate: int, now: float) -> None:
+        bucket.tries = min(rate, bucket.tries + (now - bucket.at) * rate / 60)
+        bucket.at = now
+
+    def _forget_idle(self, now: float) -> None:
+        if len(self._by_address) < _MAX_ADDRESSES:
+            return
+        # Whoever was away for a minute has all tries again: nothing is lost with them.
+        self._by_address = {k: b for k, b in self._by_address.items() if now - b.at < 60}
+        while len(self._by_address) >= _MAX_ADDRESSES:
+            del self._by_address[next(iter(self._by_address))]

@@ -50,6 +50,8 @@ from trunkline.topology import Service, Topology
 from trunkline.web.dead_letters import dead_letter_routes
 from trunkline.web.notifications import HubLimits, NotificationHub
 from trunkline.web.publish import publish_routes
+from trunkline.web.safety.access import Access
+from trunkline.web.safety.guard import secure
 from trunkline.web.status import status_routes
 
 
@@ -82,6 +84,7 @@ class _Wiring:
         self.service = service
         self.settings = settings
         self.topology = topology
+        self.access = Access(settings)
         self.stats: dict[str, Callable[[], Any]] = {}
         self.readiness: list[Callable[[], tuple[bool, str]]] = []
         self.routes: list[web.RouteDef] = []
@@ -272,6 +275,7 @@ class _Wiring:
         routes = [*self.routes, *status_routes(self._all_stats, self._is_ready, self._is_live)]
 
         def add_routes(server: Any) -> None:
+            secure(server.web_app, self.access)
             server.web_app.add_routes(routes)
 
         self.app.on_webserver_init = add_routes

@@ -13,15 +13,26 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from trunkline.connection import KafkaConnection
 from trunkline.errors import ConfigurationError
+from trunkline.http_settings import CommaSeparated, Token, TokenFile, http_token
 from trunkline.retries.backoff import parse_backoff
 
 #: Where the embedded broker listens unless told otherwise.
 EMBEDDED_PORT = 19092
+
+#: Variables whose values no message shows.
+_SECRET = frozenset({"TRUNKLINE_TOKEN"})
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
 
@@ -56,6 +67,15 @@ class Settings(BaseSettings):
     )
     #: Whether this worker serves the console; the service ``console`` always does.
     console: bool = False
+    #: What HTTP requests must show (``Authorization: Bearer …``, or by signing in), or its file.
+    token: Token = SecretStr("")
+    token_file: TokenFile = None
+    #: How long a sign-in at the console is good for.
+    sign_in_hours: Annotated[float, Field(gt=0, le=720)] = 12.0
+    #: Names under which the web server may be asked, besides loopback.
+    web_hosts: CommaSeparated = ()
+    #: Fields of payloads that the console never shows.
+    mask_fields: CommaSeparated = ()
     #: Largest HTTP body that a publisher takes.
     max_body_bytes: Annotated[int, Field(ge=1024)] = 10 * 1024 * 1024
     #: Largest single event (key, value and headers) that is published.
@@ -159,6 +179,23 @@ class Settings(BaseSettings):
             return decoded
         raise ValueError('write a JSON object: {"order.created": {"max_retries": 5}}')
 
+    @model_validator(mode="after")
+    def _has_one_token(self) -> Settings:
+        if self.token and self.token_file:
+            raise ValueError("TRUNKLINE_TOKEN and TRUNKLINE_TOKEN_FILE are both set: keep one")
+        return self
+
+    @property
+    def http_token(self) -> str:
+        """Return the token that requests must show, ``""`` when none is set. Never print it."""
+        return http_token(self.token, self.token_file)
+
+    @property
+    def http_headers(self) -> dict[str, str]:
+        """Return what our own clients send to our own web servers."""
+        token = self.http_token
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
     @property
     def pod_name(self) -> str:
         """Name of this pod: as set, else made of service, host and port."""
@@ -218,9 +255,13 @@ def load_settings(**overrides: object) -> Settings:
 def _explain(error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
-        variable = _variable_of(str(problem["loc"][0]))
         message = str(problem["msg"]).removeprefix("Value error, ")
-        lines.append(f"{variable}={problem['input']!r}: {message}")
+        if not problem["loc"]:  # it is about several of them, and names them
+            lines.append(message)
+            continue
+        variable = _variable_of(str(problem["loc"][0]))
+        given = "…" if variable in _SECRET else repr(problem["input"])
+        lines.append(f"{variable}={given}: {message}")
     return "Wrong settings:\n  " + "\n  ".join(lines)
 
 

@@ -18,6 +18,8 @@ from trunkline.console.registry import Action, Outcome, Page, Preview, Section
 from trunkline.errors import BrokerError
 from trunkline.settings import load_settings
 from trunkline.topology import Topology
+from trunkline.web.safety.access import Access
+from trunkline.web.safety.guard import secure
 
 EVIL = "<script>alert('x')</script>\u202e"
 
@@ -78,8 +80,10 @@ def world():
 @pytest.fixture
 async def client(world):
     settings = load_settings()
-    console = Console(ConsoleContext(settings, Topology()), sections=[world.section])
+    access = Access(settings)
+    console = Console(ConsoleContext(settings, Topology(), access), sections=[world.section])
     application = web.Application()
+    secure(application, access)
     application.add_routes(console.routes())
     async with TestClient(TestServer(application)) as client:
         yield client

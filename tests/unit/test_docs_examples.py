@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from pydantic import AliasChoices
+from pydantic import AliasChoices, SecretStr
 
 from trunkline.cli import COMMANDS
 from trunkline.settings import Settings
@@ -143,7 +143,7 @@ def names_of(field: str) -> str:
 
 
 def shown(default: object) -> str:
-    if default in ("", {}):
+    if default in ("", {}, (), None, SecretStr("")):
         return ""
     return str(default).lower() if isinstance(default, bool) else str(default)
 

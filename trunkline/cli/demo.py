@@ -46,12 +46,12 @@ async def _run(urls: Mapping[str, str], rate: float, bad_share: float) -> None:
     settings = load_settings()
     topology = Topology(settings.namespace)
     if not bad_share:
-        await run_demo(urls, rate, topology)
+        await run_demo(urls, rate, topology, headers=settings.http_headers)
         return
     producer = RecordProducer(settings.connection, "trunkline-demo")
     await producer.start()
     try:
         bad = BadEvents(producer, topology, bad_share)
-        await run_demo(urls, rate, topology, bad.after_a_good_one)
+        await run_demo(urls, rate, topology, bad.after_a_good_one, headers=settings.http_headers)
     finally:
         await producer.stop()

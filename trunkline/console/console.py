@@ -15,6 +15,7 @@ from trunkline.console.registry import Action, Page, Section
 from trunkline.console.rendering import Renderer
 from trunkline.console.sections import SECTIONS
 from trunkline.console.serving import Answer, Serving
+from trunkline.console.signing_in import SigningIn
 from trunkline.console.static_files import StaticFiles
 
 
@@ -41,6 +42,8 @@ class Console:
         shared = {"version": __version__, "namespace": context.settings.namespace}
         self._renderer = Renderer(self.pages, self._static, shared)
         self._serving = Serving(self._renderer, self._jobs)
+        hours = context.settings.sign_in_hours
+        self._signing_in = SigningIn(context.access, self._renderer, hours)
 
     async def start(self) -> None:
         """Begin."""
@@ -60,6 +63,7 @@ class Console:
             for route in self._routes
         ]
         routes += [*self._serving.job_routes(), *self._static.routes()]
+        routes += self._signing_in.routes()
         for path in ("/console", "/console/"):
             routes.append(web.get(path, self._go_to_first))
         # Behind all others: what nobody knows.

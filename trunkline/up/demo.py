@@ -37,6 +37,7 @@ async def run_demo(
     rate_per_s: float,
     topology: Topology,
     publish_bad: PublishBad | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> None:
     """Publish sample events for ever, ``rate_per_s`` in all, through the given publishers.
 
@@ -45,11 +46,12 @@ async def run_demo(
         rate_per_s: Events a second, spread over all publishers.
         topology: The topics.
         publish_bad: Called beside each event; publishes a bad one now and then.
+        headers: Sent with each event: the token, where one is set.
 
     """
     samples = {topic: _endless(topology, topic) for _, topic in _TURN}
     pause_s = 1 / rate_per_s
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(headers=headers) as session:
         for service, topic in itertools.cycle(_TURN):
             if service in urls:
                 await _post(session, f"{urls[service]}/events/{topic}", next(samples[topic]))

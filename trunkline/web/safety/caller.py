@@ -17,19 +17,19 @@ class Caller:
             nothing proves it.
         how: What lets them in: ``loopback`` (no token is set, and they sit at this machine),
             ``token`` (bearer header), ``session`` (signed in), or ``open`` (no token is set, and
-            the server is not on loopback: reading only).
+            the server is not on loopback: reading only). ``nobody`` has not signed in.
         address: Where the connection came from.
 
     """
 
     name: str
-    how: Literal["loopback", "token", "session", "open"]
+    how: Literal["loopback", "token", "session", "open", "nobody"]
     address: str
 
     @property
     def may_act(self) -> bool:
         """Whether they may change something."""
-        return self.how != "open"
+        return self.how in {"loopback", "token", "session"}
 
     def __str__(self) -> str:
         """Return who it was, for logs and the audit trail."""
@@ -41,5 +41,5 @@ CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
 
 
 def caller_of(request: web.Request) -> Caller:
-    """Return who sent the request; without a guard in front, somebody who may only read."""
-    return request.get(CALLER) or Caller("", "open", request.remote or "?")
+    """Return who sent the request; nobody when no guard has let them in."""
+    return request.get(CALLER) or Caller("", "nobody", request.remote or "?")

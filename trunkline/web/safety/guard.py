@@ -1,6 +1,6 @@
 """What stands before every handler of a worker's web server, and what goes with every answer.
 
-    secure(web_app, Access(settings))
+secure(web_app, Access(settings))
 """
 
 from __future__ import annotations
@@ -28,17 +28,9 @@ _BEFORE_SIGN_IN = (SIGN_IN, "/console/static/")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 #: Scripts, styles and everything else from this server alone, and none within a page.
-_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
@@ -49,7 +41,6 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
-    "Server": "trunkline",
 }
 
 
@@ -68,6 +59,7 @@ def secure(application: web.Application, access: Access) -> None:
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
+    response.headers["Server"] = "trunkline"  # aiohttp has put its own version there
 
 
 def _refused(access: Access, request: web.Request) -> web.Response | None:
@@ -97,9 +89,7 @@ def _refused(access: Access, request: web.Request) -> web.Response | None:
 
 def is_action(request: web.Request) -> bool:
     """Return whether a request would change the system; publishing events is no action."""
-    return request.method not in _SAFE_METHODS and not request.path.startswith(
-        ("/events", SIGN_IN)
-    )
+    return request.method not in _SAFE_METHODS and not request.path.startswith(("/events", SIGN_IN))
 
 
 def _is_from_here(request: web.Request) -> bool:

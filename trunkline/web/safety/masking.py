@@ -42,7 +42,7 @@ class Masking:
         except (ValueError, RecursionError):
             return self._cut(raw, lowered, names)
         masked, changed = self._masked(decoded)
-        return json.dumps(masked, ensure_ascii=False).encode() if changed else raw
+        return _dump(masked) if changed else raw
 
     def headers(
         self, headers: Sequence[tuple[str, bytes | None]]
@@ -78,3 +78,8 @@ class Masking:
         if not places:
             return raw
         return raw[: min(places)] + f"{MASK} (masked from here on: it is no JSON)".encode()
+
+
+def _dump(value: Any) -> bytes:
+    # Half a surrogate pair, which JSON can say with escapes, is no UTF-8: it stays an escape.
+    return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace")

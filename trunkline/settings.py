@@ -21,12 +21,13 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+from pydantic_settings import NoDecode, SettingsConfigDict, SettingsError
 
 from trunkline.connection import KafkaConnection
 from trunkline.errors import ConfigurationError
 from trunkline.http_settings import CommaSeparated, Token, TokenFile, http_token
 from trunkline.retries.backoff import parse_backoff
+from trunkline.security.settings import SecuritySettings
 
 #: Where the embedded broker listens unless told otherwise.
 EMBEDDED_PORT = 19092
@@ -37,7 +38,7 @@ _SECRET = frozenset({"TRUNKLINE_TOKEN"})
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
 
 
-class Settings(BaseSettings):
+class Settings(SecuritySettings):
     """What one process was told by its environment."""
 
     model_config = SettingsConfigDict(
@@ -60,7 +61,7 @@ class Settings(BaseSettings):
     #: Tables and SQLite files live in ``<data_dir>/<pod>``.
     data_dir: Path = Path(".trunkline/data")
     #: SQLAlchemy URL; unset means an SQLite file per service in ``data_dir``.
-    database_url: str = Field("", validation_alias="DATABASE_URL")
+    database_url: str = Field("", validation_alias="DATABASE_URL", repr=False)
     web_host: str = "127.0.0.1"
     web_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         0, validation_alias=AliasChoices("TRUNKLINE_WEB_PORT", "PORT")
@@ -219,7 +220,7 @@ class Settings(BaseSettings):
     @property
     def connection(self) -> KafkaConnection:
         """Return how to reach Kafka: what every client is given."""
-        return KafkaConnection(tuple(self.bootstrap_servers))
+        return KafkaConnection(tuple(self.bootstrap_servers), self.kafka_security)
 
     @property
     def uses_embedded_broker(self) -> bool:
@@ -242,7 +243,7 @@ def load_settings(**overrides: object) -> Settings:
 
     """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        settings = Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
     except SettingsError as error:
@@ -250,6 +251,8 @@ def load_settings(**overrides: object) -> Settings:
         raise ConfigurationError(
             f"Wrong settings:\n  {error}: write it as JSON. ({error.__cause__})"
         ) from None
+    _ = settings.kafka_security  # its files are read now, not by the first client
+    return settings
 
 
 def _explain(error: ValidationError) -> str:

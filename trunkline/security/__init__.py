@@ -1,0 +1,1 @@
+"""TLS and SASL towards Kafka: what was set, what clients need of it, and why a broker refuses."""

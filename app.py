@@ -30,6 +30,7 @@ from tables.dead_letters import DeadLetters
 from tables.orders import Orders
 from tables.users import Users
 from trunkline import topology as names
+from trunkline.console import Console, ConsoleContext
 from trunkline.delivery.app import DeliveryApp
 from trunkline.delivery.event_loop import use_event_loop
 from trunkline.delivery.handler import Handler, Subscription
@@ -179,6 +180,9 @@ class _Wiring:
     def _wire_console(self) -> None:
         view = SystemView(self.settings, self.topology)
         self.app.before_consumer.append(view)
+        context = ConsoleContext(self.settings, self.topology, self.access)
+        console = self._started(Console(context))
+        self.routes += console.routes()
 
     def _publish(self) -> None:
         publisher = self._started(PublisherService(self.settings, self.topology, self.service.name))

@@ -86,6 +86,9 @@ class Settings(SecuritySettings):
     #: Bodies that a publisher holds at once, in bytes; beyond it answers 503.
     max_in_flight_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
 
+    #: As what events are published: plain JSON, or CloudEvents in one of their modes.
+    cloudevents: Literal["off", "binary", "structured"] = "off"
+
     #: Seed, section 4: how long a silent pod keeps its partitions.
     session_timeout_s: Annotated[float, Field(ge=1, le=1800)] = 30.0
     #: Seed, section 4: how long a pod may go without asking for records.

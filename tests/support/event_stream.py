@@ -21,6 +21,7 @@ class Record(NamedTuple):
     partition: int
     offset: int
     value: bytes
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 class Service:

@@ -22,6 +22,7 @@ from trunkline.errors import BrokerError, TrunklineError
 from trunkline.publishing.bulk import BulkPublisher, Outcome
 from trunkline.publishing.events import EventReader
 from trunkline.publishing.feed import Chunks, feed_events, feed_stream
+from trunkline.publishing.preparing import CLOUD_MODES, Preparer
 from trunkline.publishing.samples import sample_events
 from trunkline.settings import Settings, load_settings
 from trunkline.topology import Topology
@@ -52,6 +53,11 @@ class _Feed:
 @click.option(
     "--source", "origin", default="cli", help="The 'source' of activities that have none."
 )
+@click.option(
+    "--cloudevents",
+    type=click.Choice(list(CLOUD_MODES)),
+    help="Publish as CloudEvents.  [env: TRUNKLINE_CLOUDEVENTS; off]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def publish(
     *,
@@ -64,6 +70,7 @@ def publish(
     from_line: int,
     skip_invalid: bool,
     origin: str,
+    cloudevents: str | None,
     as_json: bool,
 ) -> None:
     """Publish events to TOPIC from FILE, from standard input ('-'), or from options.
@@ -96,7 +103,15 @@ def publish(
             stream = files.enter_context(_open(source))
             size = None if source == "-" else Path(source).stat().st_size
             feed = _Feed(feed_stream(stream, 2 * settings.max_event_bytes), size, True)
-        options = {"rate": rate, "from_line": from_line, "skip_invalid": skip_invalid}
+        mode = CLOUD_MODES[cloudevents or settings.cloudevents]
+        plain = Topology(settings.namespace).plain_name(declared.name)
+        prepare = Preparer(reader, origin, plain, mode)
+        options = {
+            "prepare": prepare,
+            "rate": rate,
+            "from_line": from_line,
+            "skip_invalid": skip_invalid,
+        }
         outcome = asyncio.run(_run(settings, reader, feed, options))
     _report(outcome, declared.name, as_json=as_json)
 

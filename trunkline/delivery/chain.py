@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack
 from time import monotonic
 from typing import Any, Protocol
 
-from trunkline.delivery.decode import check_key, decoder_for, explain
+from trunkline.delivery.decode import check_key, decoder_for, explain, headed_decoder_for
 from trunkline.delivery.failure import Failure
 from trunkline.delivery.handler import Context
 from trunkline.delivery.holds import PartitionHolds
@@ -63,6 +63,7 @@ class Chain:
         "_check_key",
         "_counters",
         "_decode",
+        "_decode_headed",
         "_handed",
         "_handle",
         "_held_up",
@@ -89,6 +90,8 @@ class Chain:
         self._is_batch = subscription.shape == "batch"
         self._wants_context = subscription.wants_context
         self._decode = decoder_for(subscription.model)
+        #: Only a record that has headers can be a CloudEvent: all others pay one look at them.
+        self._decode_headed = headed_decoder_for(subscription.model)
         self._check_key = check_key if subscription.model else _take_any_key
         self._source = source
         self._holds = source.holds
@@ -144,7 +147,8 @@ class Chain:
         Only the cancellation of the task gets out. This is the hot path: a handler that does not
         suspend costs no task and no switch.
         """
-        decode, handle, finish = self._decode, self._handle, self.tracker.finish
+        decode, decode_headed = self._decode, self._decode_headed
+        handle, finish = self._handle, self.tracker.finish
         counters, wants_context = self._counters, self._wants_context
         keys, singles = self._holds.keys, self._holds.singles
         breaker = self._target.breaker
@@ -156,7 +160,8 @@ class Chain:
                 key = record.key
                 if key is not None and not key.isascii():
                     self._check_key(key)
-                event = decode(record.value)
+                headers, value = record.headers, record.value
+                event = decode_headed(headers, value) if headers else decode(value)
             except Exception as error:
                 await self._refuse(record, error)
                 continue
@@ -204,7 +209,7 @@ class Chain:
 
     async def _decode_all(self, records: Sequence[Any]) -> list[tuple[Any, Any]]:
         good = []
-        decode = self._decode
+        decode, decode_headed = self._decode, self._decode_headed
         keys, singles = self._holds.keys, self._holds.singles
         for record in records:
             is_held = (keys and record.key in keys) or (singles and record.offset in singles)
@@ -212,7 +217,9 @@ class Chain:
                 continue
             try:
                 self._check_key(record.key)
-                good.append((record, decode(record.value)))
+                headers, value = record.headers, record.value
+                event = decode_headed(headers, value) if headers else decode(value)
+                good.append((record, event))
             except Exception as error:
                 await self._refuse(record, error)
         return good
@@ -259,7 +266,7 @@ class Chain:
             return True
         try:
             self._check_key(record.key)
-            self._decode(record.value)
+            self._decode_headed(record.headers, record.value)
         except Exception as error:
             await self._refuse(record, error)
             return True

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from models import Event
+from trunkline.cloudevents import kafka as cloudevents
 from trunkline.errors import InvalidEventError
+
+Headers = Sequence[tuple[str, bytes | None]]
 
 _AT_FIELD = re.compile(r"^(?P<reason>.*) - at `(?P<field>[^`]+)`$", re.DOTALL)
 
@@ -24,8 +27,45 @@ def decoder_for(model: type[Event] | None) -> Callable[[bytes], Any]:
     return msgspec.json.Decoder(model).decode
 
 
+def headed_decoder_for(
+    model: type[Event] | None,
+) -> Callable[[Headers, bytes | None], Any]:
+    """Return what decodes a record that has headers: a plain event, or a CloudEvent's data.
+
+    It raises what :func:`decoder_for` does, and ``InvalidEventError`` for a wrong CloudEvent. The
+    data of one in structured mode stands in the value's ``data``: so do the fields in its errors.
+    """
+    plain = decoder_for(model)
+    if model is None:
+        return lambda _headers, _value: None
+
+    marks, length = cloudevents.MARKS, len(cloudevents.CONTENT_TYPE)
+
+    def decode(headers: Headers, value: bytes | None) -> Any:
+        # In line: many events have a trace header, which must cost next to nothing.
+        for name, _ in headers:
+            if name in marks or len(name) == length:
+                return _decode_cloud(plain, headers, value)
+        return plain(value)  # type: ignore[arg-type]  # None is invalid, as it says
+
+    return decode
+
+
+def _decode_cloud(plain: Callable[[bytes], Any], headers: Headers, value: bytes | None) -> Any:
+    data = cloudevents.data_of(headers, value)
+    try:
+        return plain(data)  # type: ignore[arg-type]  # as above
+    except Exception as error:
+        found = explain(error, data)
+        if cloudevents.mode_of(headers) == "structured":
+            found = InvalidEventError(found.reason, "$.data" + found.field.removeprefix("$"))
+        raise found from error
+
+
 def explain(error: Exception, value: bytes | None) -> InvalidEventError:
     """Turn what a decoder raised into an error that names the field and the reason."""
+    if isinstance(error, InvalidEventError):
+        return error
     if value is None:
         return InvalidEventError("the value is null; this topic takes JSON objects")
     if not isinstance(error, msgspec.MsgspecError | UnicodeDecodeError):

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from models import Event
+from trunkline.cloudevents import kafka as cloudevents
+from trunkline.cloudevents.event import CloudEvent
 from trunkline.errors import ConfigurationError
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -66,6 +68,15 @@ class Context:
                 text = value.decode(errors="replace")
                 return text if _TRACEPARENT.match(text) else None
         return None
+
+    @property
+    def cloud_event(self) -> CloudEvent | None:
+        """What the event says of itself as a CloudEvent: id, source, type, time, …; else None.
+
+        The handler gets the data, in either mode; :attr:`value` is the record's, as it came.
+        """
+        envelope = cloudevents.read(self.headers, self.value)
+        return None if envelope is None else envelope.event
 
     @property
     def trace_id(self) -> str | None:

@@ -25,7 +25,7 @@ from aiokafka.errors import KafkaError
 from mode import Service
 
 from models import Event
-from trunkline.delivery.decode import decoder_for, explain
+from trunkline.delivery.decode import explain, headed_decoder_for
 from trunkline.delivery.origin import ORIGIN, RecentOrigins, origin_of
 from trunkline.delivery.tail import TopicTail
 from trunkline.errors import BrokerError
@@ -84,7 +84,7 @@ class BroadcastReceiver(Service):
         super().__init__()
         self.counters = ReceiverCounters()
         self._tail = tail
-        self._decode = decoder_for(model)
+        self._decode = headed_decoder_for(model)
         self._callback = callback
         self._commit_interval_s = commit_interval_s
         self._origins = RecentOrigins(remembered)
@@ -169,7 +169,7 @@ class BroadcastReceiver(Service):
 
     def _give(self, record: Any) -> None:
         try:
-            event = self._decode(record.value)
+            event = self._decode(record.headers, record.value)
         except Exception as error:
             self._count_undecodable(record, error)
             return

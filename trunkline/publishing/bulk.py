@@ -14,7 +14,7 @@ from trunkline.delivery.producer import NotAcknowledgedError, OutRecord, RecordM
 from trunkline.errors import PublishError
 from trunkline.publishing.bodies import RawEvent
 from trunkline.publishing.errors import RejectedEventError
-from trunkline.publishing.events import EventReader
+from trunkline.publishing.events import EventReader, PreparedEvent
 from trunkline.publishing.feed import Chunks
 
 #: Chunks on their way: one is checked while the one before is acknowledged.
@@ -70,6 +70,7 @@ class BulkPublisher:
     Args:
         sender: Where records go.
         reader: Checks the events.
+        prepare: Makes them ready; as they are unless it is given.
         rate: Most events a second; None is as fast as it goes.
         from_line: Earlier lines are left out.
         skip_invalid: Go on after an event that is wrong, instead of ending there.
@@ -82,6 +83,7 @@ class BulkPublisher:
         sender: Sender,
         reader: EventReader,
         *,
+        prepare: Callable[[RawEvent], PreparedEvent] | None = None,
         rate: float | None = None,
         from_line: int = 1,
         skip_invalid: bool = False,
@@ -89,6 +91,7 @@ class BulkPublisher:
     ) -> None:
         self._sender = sender
         self._reader = reader
+        self._prepare = prepare or reader.read
         self._rate = rate
         self._from_line = from_line
         self._skip_invalid = skip_invalid
@@ -172,7 +175,7 @@ class BulkPublisher:
         topic = self._reader.topic.name
         for raw in raws:
             try:
-                event = self._reader.read(raw)
+                event = self._prepare(raw)
             except RejectedEventError as error:
                 if len(self.outcome.invalid) < _MISTAKES_KEPT:
                     self.outcome.invalid.append(error)
@@ -182,7 +185,7 @@ class BulkPublisher:
                 self._end_at(_number(raw))
                 break
             numbers.append(_number(raw))
-            records.append(OutRecord(topic, event.value, event.key))
+            records.append(OutRecord(topic, event.value, event.key, event.headers))
         return numbers, records
 
     async def _settle(self) -> None:

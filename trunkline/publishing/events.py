@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from trunkline.cloudevents.event import CloudEvent
+from trunkline.cloudevents.kafka import Headers, Mode, write
 from trunkline.errors import ConfigurationError, InvalidEventError
 from trunkline.publishing.bodies import RawEvent
 from trunkline.publishing.errors import RejectedEventError
@@ -17,10 +19,11 @@ _MISSING = re.compile(r"^Object missing required field `(.+)`$")
 
 
 class PreparedEvent(NamedTuple):
-    """An event that may be published: key and value as they go to Kafka."""
+    """An event that may be published: key, value and headers as they go to Kafka."""
 
     key: bytes
     value: bytes
+    headers: Headers = ()
 
 
 class _HasSource(msgspec.Struct):
@@ -70,7 +73,27 @@ class EventReader:
                 found.reason, found.field, index=raw.position, line=raw.line
             ) from None
         value = self._with_source(_on_one_line(raw.json))
-        size = len(event.key) + len(value)
+        return self._small(PreparedEvent(event.key, value), raw)
+
+    def read_as(self, raw: RawEvent, event: CloudEvent, mode: Mode) -> PreparedEvent:
+        """Return an event ready for publishing as a CloudEvent.
+
+        Args:
+            raw: Its data.
+            event: Its attributes.
+            mode: How it is to stand on Kafka.
+
+        Raises:
+            RejectedEventError: The data does not fit the model, or it is too large.
+
+        """
+        plain = self.read(raw)
+        value, headers = write(event, plain.value, mode)
+        return self._small(PreparedEvent(plain.key, value, headers), raw)
+
+    def _small(self, event: PreparedEvent, raw: RawEvent) -> PreparedEvent:
+        size = len(event.key) + len(event.value)
+        size += sum(len(name) + len(value or b"") for name, value in event.headers)
         if size > self._max_bytes:
             raise RejectedEventError(
                 f"the event takes {size} bytes, and {self._max_bytes} are allowed "
@@ -79,7 +102,7 @@ class EventReader:
                 line=raw.line,
                 too_large=True,
             )
-        return PreparedEvent(event.key, value)
+        return event
 
     def _with_source(self, value: bytes) -> bytes:
         if self._source is None or self._sources.decode(value).source is not msgspec.UNSET:

@@ -110,8 +110,10 @@ class PublisherService:
             self.failed[topic] += len(events)
             raise UnavailableError("Kafka is away.", retry_after_s=2)
         name = self.readers[topic].topic.name
-        headers = [("traceparent", traceparent.encode())] if traceparent else ()
-        records = [OutRecord(name, event.value, event.key, headers) for event in events]
+        trace = [("traceparent", traceparent.encode())] if traceparent else []
+        records = [
+            OutRecord(name, event.value, event.key, [*event.headers, *trace]) for event in events
+        ]
         try:
             send = single.send_many if len(records) == 1 else lists.send_atomically
             places = await send(records)

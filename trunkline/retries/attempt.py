@@ -7,7 +7,7 @@ from typing import Any
 
 from models.failures import RetryEntry
 from trunkline.delivery.chain import raise_if_ours
-from trunkline.delivery.decode import check_key, decoder_for, explain
+from trunkline.delivery.decode import check_key, explain, headed_decoder_for
 from trunkline.delivery.failure import Failure
 from trunkline.delivery.target import Target
 from trunkline.errors import InvalidEventError, Permanent
@@ -28,7 +28,7 @@ class Attempts:
         self._handle = subscription.handler
         self._is_batch = subscription.shape == "batch"
         self._wants_context = subscription.wants_context
-        self._decode = decoder_for(subscription.model)
+        self._decode = headed_decoder_for(subscription.model)
 
     async def attempt(self, entry: RetryEntry) -> BaseException | None:
         """Handle an event; returns what the handler raised, None when it was handled."""
@@ -64,7 +64,7 @@ class Attempts:
         try:
             if self.target.subscription.model is not None:
                 check_key(entry.key)
-            return self._decode(entry.value)  # type: ignore[arg-type]  # None is invalid, as it says
+            return self._decode(entry.headers, entry.value)
         except InvalidEventError:
             raise
         except Exception as error:

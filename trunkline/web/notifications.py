@@ -24,6 +24,7 @@ import msgspec
 from aiohttp import web
 
 from models import NotificationSent
+from trunkline.cloudevents.kafka import data_of
 from trunkline.web import sse
 from trunkline.web.replay import ReplayBuffer
 from trunkline.web.stream import ClientStream
@@ -102,11 +103,12 @@ class NotificationHub:
 
         Args:
             record: As aiokafka gives it: partition, offset and the value, which is sent on as it
-                is, with the fields that we do not know.
+                is, with the fields that we do not know; of a CloudEvent, its data.
             event: The decoded value.
 
         """
-        frame = sse.event_frame("notification", record.value, f"{record.partition}-{record.offset}")
+        data = data_of(record.headers, record.value) or b""
+        frame = sse.event_frame("notification", data, f"{record.partition}-{record.offset}")
         self._replay.add(record.partition, record.offset, event.user_id, frame)
         for client in tuple(self._by_user.get(event.user_id, ())):
             self._push(client, frame)

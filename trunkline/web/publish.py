@@ -2,6 +2,8 @@
 
 202 ``{"accepted": N, "records": [{"partition", "offset"}, …]}`` (``records`` up to 100 events)
 400 an event is wrong, 404 no such topic, 413 too large, 415 no JSON: nothing was published
+    An event is plain JSON, or a CloudEvent (binary, structured, batch); ``?cloudevents=`` makes
+    CloudEvents of plain ones.
 503 Kafka is away, or did not acknowledge in time: send it again. With ``"outcome": "unknown"``
     it may be there all the same, a list as a whole; else nothing of it is visible
 
@@ -14,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import re
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,17 +25,21 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
+from trunkline.cloudevents import http as cloudevents
 from trunkline.delivery.producer import RecordTooLargeError
 from trunkline.delivery.transactions import OutcomeUnknownError
 from trunkline.errors import ConfigurationError, PublishError
 from trunkline.publishing import (
     PreparedEvent,
     PublisherService,
+    RawEvent,
     RejectedEventError,
     UnavailableError,
     body_format,
     parse_body,
 )
+from trunkline.publishing.cloud_bodies import CloudRaw, parse_cloud_body
+from trunkline.publishing.preparing import CLOUD_MODES, Preparer
 from trunkline.publishing.service import Hold
 
 _PLACES_SHOWN = 100
@@ -132,22 +139,40 @@ def _check_origin(request: web.Request) -> None:
 async def _read_events(
     publisher: PublisherService, topic: str, request: web.Request, hold: Hold
 ) -> list[PreparedEvent]:
-    content_type = request.headers.get("Content-Type")
+    prepare = _preparer(publisher, topic, request)
+    content_type = request.headers.get("Content-Type", "")
+    try:
+        mode = cloudevents.mode_of(request.headers.items(), content_type)
+    except cloudevents.UnknownFormatError as error:
+        raise _RefusedError(415, f"{error}. Nothing was published.") from None
     form = body_format(content_type)
-    if form is None:
+    if form is None and mode != "binary":
         raise _RefusedError(
             415,
             f"Content-Type {content_type!r} is not taken. Send UTF-8 as application/json (an "
             "object or an array) or application/x-ndjson (an object on each line).",
         )
     body = await _read_body(publisher, request, hold)
-    reader = publisher.readers[topic]
+    headers = request.headers.items()
+    posted: Iterable[RawEvent | CloudRaw]
+    if mode is None:
+        posted = parse_body(body, form or "json")
+    else:
+        posted = parse_cloud_body(body, mode, headers, content_type)
     events: list[PreparedEvent] = []
-    for position, raw in enumerate(parse_body(body, form), 1):
-        events.append(reader.read(raw))
-        if position % _SLICE == 0:
+    for one in posted:
+        events.append(prepare(one))
+        if len(events) % _SLICE == 0:
             await asyncio.sleep(0)
     return events
+
+
+def _preparer(publisher: PublisherService, topic: str, request: web.Request) -> Preparer:
+    asked = request.query.get("cloudevents", publisher.settings.cloudevents)
+    if asked not in CLOUD_MODES:
+        known = ", ".join(CLOUD_MODES)
+        raise _RefusedError(400, f"?cloudevents={asked[:40]!r} is none of {known}.")
+    return Preparer(publisher.readers[topic], publisher.service, topic, CLOUD_MODES[asked])
 
 
 async def _read_body(publisher: PublisherService, request: web.Request, hold: Hold) -> bytes:

@@ -6,7 +6,8 @@ It reads ``auth.registered``. What stands before the ``@`` of an event's email t
 ``ok``, ``sleep-1.5`` (seconds), ``gate`` (wait until the file POD_GATE is there), ``deaf`` (the
 same, and ignore cancellation), ``hang-2`` (for ever, at the second attempt, while the gate is
 shut; fail before), ``block-1.5`` (stop the whole loop), ``fail`` (at every attempt),
-``fail-2`` (at the first two), ``down`` (its dependency is, until the gate is open), ``permanent``.
+``fail-2`` (at the first two), ``down`` (its dependency is, until the gate is open), ``permanent``,
+``bad`` (the same until the gate is open).
 Each line of the journal is ``<what> <monotonic seconds> <partition> <offset> <attempt> <key>``,
 where *what* is ``start``, ``end``, ``failed`` or ``cancelled``; a line that is written survives
 ``kill -9``.
@@ -69,7 +70,7 @@ async def obey(event: UserRegistered, context: Context) -> None:  # noqa: C901  
         raise RuntimeError("told to fail")
     elif order == "down" and not gate_is_open():
         raise DependencyDown("told to have no dependency")
-    elif order == "permanent":
+    elif order == "permanent" or (order == "bad" and not gate_is_open()):
         raise Permanent("told to fail for good")
     elif MOST_MS:
         await asyncio.sleep(random.random() * MOST_MS / 1000)

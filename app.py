@@ -44,6 +44,7 @@ from trunkline.errors import ConfigurationError, TrunklineError
 from trunkline.publishing.service import PublisherService
 from trunkline.retries.policy import RetryPolicy, check_policies
 from trunkline.settings import Settings, load_settings
+from trunkline.system.obedience import Obedience
 from trunkline.system.reporter import Reporter
 from trunkline.system.view import SystemView
 from trunkline.topics import check_service_topics
@@ -237,6 +238,7 @@ class _Wiring:
         self.app.before_consumer.append(rates)
         self.stats["delivery"] = lambda: delivery_stats(self.app, rates)
         self.readiness.append(self._is_consuming)
+        self.app.before_consumer.append(Obedience(self.app, self.topology, group))
 
     def _producer(self, purpose: str) -> RecordProducer:
         return RecordProducer(
@@ -264,6 +266,7 @@ class _Wiring:
             self.topology.workers_topic().name,
             self._all_stats,
             self._is_ready,
+            is_live=self._is_live,
             group=self.service.group,
             url=self._url(),
             consumes=lambda: bool(self.app.batched_topics),

@@ -107,7 +107,8 @@ USED = {
         "earliest_offsets flow_active highwater log suspend_flow wait wait_first"
     ),
     driver.AIOKafkaConsumerThread: (
-        "_consumer _ensure_consumer call_thread consumer log tp_last_committed_at"
+        "_consumer _ensure_consumer _rebalance_listener call_thread consumer log "
+        "tp_last_committed_at"
     ),
     faust.App: "conf consumer consumer_generation_id monitor rebalancing should_stop tables topics",
     BootStrategy: (
@@ -121,7 +122,7 @@ USED = {
     mode.Service: "add_future beacon mundane_level should_stop sleep",
     AIOKafkaConsumer: (
         "_client _closed _coordinator _fetch_max_wait_ms _fetcher _isolation_level "
-        "_subscription commit last_stable_offset stop"
+        "_subscription commit last_stable_offset stop subscribe subscription"
     ),
     Fetcher: ("_closed _fetch_task _pending_tasks _records _subscriptions fetched_records seek_to"),
     FetchResult: (
@@ -131,9 +132,12 @@ USED = {
         "_aborted_producers _check_crcs _consume_aborted_up_to _contains_abort_marker "
         "_isolation_level _records _tp next_fetch_offset"
     ),
-    SubscriptionState: "fetch_context subscription",
+    SubscriptionState: "fetch_context subscription unsubscribe",
     TopicPartitionState: "has_valid_position position",
-    GroupCoordinator: "_commit_refresh_task _coordination_task _heartbeat_task generation",
+    GroupCoordinator: (
+        "_commit_refresh_task _coordination_task _heartbeat_task _send_req _stop_heartbeat_task "
+        "generation group_id member_id reset_generation"
+    ),
     NoGroupCoordinator: "_reset_committed_task",
     _DefaultRecordBatchPy: "_buffer _pos LOG_APPEND_TIME first_timestamp max_timestamp",
     MemoryRecords: "has_next next_batch size_in_bytes",
@@ -249,6 +253,18 @@ READ = {
     AddPartitionsToTxnHandler.handle_response: (
         "509a775f",
         "producer_link.py shortens BACKOFF_OVERRIDE, which it reads from its module",
+    ),
+    GroupCoordinator._GroupCoordinator__coordination_routine: (
+        "293b2d58",
+        "waits for a subscription once leave_group has taken the old one away",
+    ),
+    SubscriptionState.unsubscribe: (
+        "cbe56a7d",
+        "leave_group: the old subscription ends, no goodbye",
+    ),
+    driver.ConsumerRebalanceListener.on_partitions_revoked: (
+        "7dae40ad",
+        "ConsumerThread._revoke_all calls it as a rebalance does",
     ),
     GroupCoordinator.ensure_active_group: (
         "24f80ff4",

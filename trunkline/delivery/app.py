@@ -18,6 +18,7 @@ from mode import Service
 
 from trunkline.delivery.deadline import Deadline
 from trunkline.delivery.dispatch import Dispatcher
+from trunkline.delivery.draining import Drain
 from trunkline.delivery.failing import FailingEvents, make_target
 from trunkline.delivery.faust_internals import (
     CLOSE_TIMEOUT_S,
@@ -32,6 +33,7 @@ from trunkline.delivery.handler import Subscription
 from trunkline.delivery.held_keys import HeldKeys
 from trunkline.delivery.keeper import HoldKeeper
 from trunkline.delivery.logs import make_readable
+from trunkline.delivery.pauses import Pauses
 from trunkline.delivery.progress import Progress
 from trunkline.delivery.startstop import StartStop
 from trunkline.delivery.target import Target
@@ -124,13 +126,16 @@ class DeliveryApp(faust.App):
         #: Services that start after the broker is there and before anything is consumed.
         self.before_consumer: list[Service] = []
         self.gate = BrokerGate(settings)
+        #: What an operator has paused, and whether this pod is drained.
+        self.pauses = Pauses()
+        self.drain = Drain(self)
         #: Made by :meth:`subscribe`; an app without subscriptions has none.
         self.dispatcher: Dispatcher | None = None
         self.targets: dict[str, Target] = {}
         #: Whether the group has given this worker its partitions, be it none.
         self.has_assignment = False
-        #: Whether an operator has paused a partition; put in by who can pause one.
-        self.is_paused: Callable[[TP], bool] = lambda _: False
+        #: Whether an operator has paused a partition.
+        self.is_paused: Callable[[TP], bool] = lambda tp: self.pauses.covers(*tp)
         #: Which partitions are stuck; made by :meth:`subscribe`.
         self.progress: Progress | None = None
         #: Offsets that retention deleted before this worker could handle them.
@@ -208,10 +213,13 @@ class DeliveryApp(faust.App):
             failing.on_record,
             self._sender_of(dead),
             settings.retry_concurrency,
+            self.pauses,
         )
         self.progress = Progress(self, settings.stuck_after_s)
         self.before_consumer += [StartStop(handover), replica, self.keeper, self.progress]
-        self.dispatcher = Dispatcher(self.targets, self.keeper, self.failures, set_current_event)
+        self.dispatcher = Dispatcher(
+            self.targets, self.keeper, self.failures, set_current_event, self.pauses
+        )
         topics = [*self.targets, failing.failures_topic]
         self.batched_topics = frozenset(topics)
         for name in topics:
@@ -280,6 +288,8 @@ class DeliveryApp(faust.App):
 
     def on_revoked(self, revoked: set[TP]) -> None:
         """Note the partitions that a rebalance takes."""
+        if self.drain.state == "drained":
+            return  # they went when it was drained; this is the way back into the group
         self.rebalances += 1
         self.last_rebalance = {"at_ms": int(time.time() * 1000), "revoked": _names(revoked)}
 

@@ -5,7 +5,8 @@ broker has acknowledged the hand-over. This is the one place that catches broadl
 the ones behind it, and nothing is swallowed.
 
 An event whose key waits for a failed one is parked behind it, one that was handed over before a
-crash is passed over; and while what the handler needs is away, events wait here, unfinished.
+crash is passed over; and while what the handler needs is away, or an operator has paused the
+partition, events wait here, unfinished.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from trunkline.delivery.failure import Failure
 from trunkline.delivery.handler import Context
 from trunkline.delivery.holds import PartitionHolds
 from trunkline.delivery.offsets import OffsetTracker
+from trunkline.delivery.pauses import PartitionPause
 from trunkline.delivery.quota import LogQuota
 from trunkline.delivery.target import Target
 from trunkline.errors import InvalidEventError
@@ -56,6 +58,7 @@ class Chain:
         tracker: The partition's offsets.
         source: Where its failed events go.
         partition: Which one.
+        pause: Whether an operator has paused it.
 
     """
 
@@ -64,6 +67,7 @@ class Chain:
         "_counters",
         "_decode",
         "_decode_headed",
+        "_ending",
         "_handed",
         "_handle",
         "_held_up",
@@ -71,6 +75,7 @@ class Chain:
         "_holds",
         "_is_batch",
         "_partition",
+        "_pause",
         "_source",
         "_target",
         "_topic",
@@ -79,7 +84,12 @@ class Chain:
     )
 
     def __init__(
-        self, target: Target, tracker: OffsetTracker, source: Source, partition: int
+        self,
+        target: Target,
+        tracker: OffsetTracker,
+        source: Source,
+        partition: int,
+        pause: PartitionPause | None = None,
     ) -> None:
         subscription = target.subscription
         self.tracker = tracker
@@ -103,6 +113,8 @@ class Chain:
         self._held_up: dict[asyncio.Task[Any], tuple[int | None, str]] = {}
         #: How long a task was held up since :meth:`held_up_s` was last asked.
         self._held_up_s: dict[asyncio.Task[Any], float] = {}
+        self._pause = pause or PartitionPause()
+        self._ending = False
 
     @property
     def handing_over(self) -> int:
@@ -138,6 +150,7 @@ class Chain:
 
     def end_waits(self) -> None:
         """End the tasks that wait for better times: their events stay unfinished."""
+        self._ending = True
         for task in self._held_up:
             task.cancel()
 
@@ -151,10 +164,10 @@ class Chain:
         handle, finish = self._handle, self.tracker.finish
         counters, wants_context = self._counters, self._wants_context
         keys, singles = self._holds.keys, self._holds.singles
-        breaker = self._target.breaker
+        breaker, pause = self._target.breaker, self._pause
         for record in records:
             is_held = (keys and record.key in keys) or (singles and record.offset in singles)
-            if is_held and await self._divert(record):
+            if (is_held or pause.on) and await self._divert(record):
                 continue
             try:
                 key = record.key
@@ -188,6 +201,8 @@ class Chain:
         When the handler raises, nobody knows which event it was: each is then handled by itself, so
         that only the bad ones fail (they are handled again, which at-least-once allows).
         """
+        if self._pause.on:
+            await self._until_resumed()
         if good := await self._decode_all(records):
             await self._handle_batch(good)
 
@@ -253,10 +268,12 @@ class Chain:
     # -- what does not go the usual way
 
     async def _divert(self, record: Any) -> bool:
-        """Pass over what was handed over before, and park what waits for its key.
+        """Wait while paused; pass over what was handed over before, park what waits for its key.
 
         What no handler will ever see waits for nobody.
         """
+        if self._pause.on:
+            await self._until_resumed()
         verdict = self._holds.verdict(record)
         if verdict == "handle":
             return False
@@ -291,9 +308,13 @@ class Chain:
         """
         breaker = self._target.breaker
         while True:
+            if self._pause.on:
+                await self._until_resumed()
             async with AsyncExitStack() as stack:
                 turn = stack.enter_async_context(breaker.admission())
                 await self._hold_up(turn, good[0][0].offset, "the breaker is open")
+                if self._pause.on:
+                    continue  # paused while it waited: somebody else's turn, to find the same
                 failure = await self._call(good)
                 if failure is None:
                     breaker.succeeded()
@@ -310,11 +331,16 @@ class Chain:
                     await self._try((pair,))
             return
 
+    async def _until_resumed(self) -> None:
+        await self._hold_up(self._pause.wait(), None, "an operator has paused it")
+
     async def _hold_up(self, wait: Awaitable[Any], offset: int | None, why: str) -> None:
         """Wait for something that may take long, unless the partition is given away."""
         task = asyncio.current_task()
         assert task is not None
         self._held_up[task] = offset, why
+        if self._ending:  # it began to wait after all who waited were told to end
+            task.cancel()
         began = monotonic()
         try:
             await wait

@@ -13,6 +13,7 @@ from trunkline.delivery.batches import Batch
 from trunkline.delivery.chain import Chain
 from trunkline.delivery.keeper import HoldKeeper
 from trunkline.delivery.offsets import OffsetTracker
+from trunkline.delivery.pauses import Pauses
 from trunkline.delivery.progress import Standing
 from trunkline.delivery.runner import runner_for
 from trunkline.delivery.target import Target
@@ -57,6 +58,7 @@ class Dispatcher:
         keeper: Knows what is held on the source partitions.
         failures: What the failures partitions share.
         set_current_event: Makes an event that of the running task.
+        pauses: What an operator has paused.
 
     """
 
@@ -64,6 +66,7 @@ class Dispatcher:
     keeper: HoldKeeper
     failures: Failures
     set_current_event: Callable[[Any], None]
+    pauses: Pauses = field(default_factory=Pauses)
     _assigned: dict[TP, _Assigned] = field(init=False, default_factory=dict)
 
     def opened(self, tp: TP, tracker: OffsetTracker) -> None:
@@ -109,7 +112,8 @@ class Dispatcher:
         source = self.keeper.source(
             tp.topic, tp.partition, tracker, ordered=policy.ordered, retries=policy.retries
         )
-        chain = Chain(target, tracker, source, tp.partition)
+        pause = self.pauses.of(tp.topic, tp.partition)
+        chain = Chain(target, tracker, source, tp.partition, pause)
         runner = runner_for(
             target.subscription,
             chain,

@@ -33,6 +33,7 @@ from faust.types.tuples import ConsumerMessage
 from trunkline.delivery.batches import Batch
 from trunkline.delivery.fetch_results import FetchResults
 from trunkline.delivery.header_names import tolerate_any_header_name
+from trunkline.delivery.membership import leave_group, rejoin_group
 from trunkline.delivery.offsets import OffsetTracker
 from trunkline.delivery.tail_client import end_client
 
@@ -175,6 +176,32 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         with self._ensure_consumer()._fetcher._subscriptions.fetch_context():
             pass
 
+    def subscribed(self) -> frozenset[str]:
+        """Return the topics that it is subscribed to."""
+        return frozenset(self._ensure_consumer().subscription())
+
+    async def revoke_all(self) -> None:
+        """Have everything taken away, as a rebalance would do it."""
+        await self.call_thread(self._revoke_all)
+
+    async def _revoke_all(self) -> None:
+        assignment = self._ensure_consumer().assignment()
+        await self._rebalance_listener.on_partitions_revoked(assignment)
+
+    async def leave_group(self) -> None:
+        """Leave the group; the client stays open."""
+        await self.call_thread(self._leave_group)
+
+    async def _leave_group(self) -> None:
+        await leave_group(self._ensure_consumer())
+
+    async def join_group(self, topics: set[str]) -> None:
+        """Join the group again."""
+        await self.call_thread(self._join_group, topics)
+
+    async def _join_group(self, topics: set[str]) -> None:
+        rejoin_group(self._ensure_consumer(), topics, self._rebalance_listener)
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit, and say whether it worked; stock Faust crashes the worker on any error."""
         self.lost_membership = False
@@ -228,6 +255,8 @@ class Consumer(driver.Consumer):
         #: How often the loop that fetches has come round.
         self.rounds = 0
         self._giving_away = asyncio.Lock()
+        #: What it was subscribed to when it left its group.
+        self._left: set[str] = set()
         super().__init__(*args, **options)
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -256,7 +285,7 @@ class Consumer(driver.Consumer):
 
     async def _fetch_once(self) -> None:
         self.rounds += 1
-        active = self._get_active_partitions()
+        active = {tp for tp in self._get_active_partitions() if not self.app.is_paused(tp)}
         fetchable = {tp for tp in active if self._may_fetch(tp)}
         if not fetchable:
             await self._thread.stay_in_group()
@@ -447,6 +476,18 @@ class Consumer(driver.Consumer):
             await self.wait_empty()
             return
         await super().on_partitions_revoked(revoked)
+
+    async def leave_group(self) -> None:
+        """Let what runs end, commit, and leave the group: its partitions move at once."""
+        self._left = set(self._thread.subscribed())
+        await self._thread.revoke_all()
+        await self._thread.leave_group()
+        # A rebalance that crossed it may have brought something after all; it is not ours.
+        await self.wait_empty()
+
+    async def join_group(self) -> None:
+        """Join the group again that :meth:`leave_group` left."""
+        await self._thread.join_group(self._left)
 
     async def perform_seek(self) -> None:
         """Start from the committed offsets, and say so when retention deleted unhandled events."""

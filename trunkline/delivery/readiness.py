@@ -13,8 +13,8 @@ def why_not_consuming(app: DeliveryApp) -> str:
     It may take events before it is ready: a partition that is recovered does not wait for others.
     """
     assert app.dispatcher is not None
-    if app.should_stop:
-        return "stopping"
+    if app.should_stop or app.drain.state != "working":
+        return "stopping" if app.should_stop else f"{app.drain.state} by an operator"
     if app.rebalancing or not app.has_assignment:
         if bool(app.tables) and app.tables.recovery.in_recovery:
             return "tables are being recovered from their changelogs"

@@ -76,6 +76,7 @@ def partition_stats(app: DeliveryApp, *, failures: bool = False) -> list[dict[st
                 "end": end,
                 "lag": None if end is None else max(0, end - (known or 0)),
                 "unfinished": tracker.unfinished if tracker else 0,
+                "paused": app.is_paused(tp),
             }
         )
     return rows
@@ -122,6 +123,8 @@ def delivery_stats(app: DeliveryApp, rates: Rates) -> dict[str, Any]:
         "rebalances": app.rebalances,
         "last_rebalance": app.last_rebalance,
         "last_commit_s": round(app.last_commit_s, 4),
+        "paused": app.pauses.names(),
+        "state": app.drain.state,
     }
 
 

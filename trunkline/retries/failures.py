@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from models.failures import EventId, RetryEntry
 from trunkline.delivery.failure import Failure
 from trunkline.delivery.offsets import OffsetTracker
+from trunkline.delivery.pauses import Pauses
 from trunkline.delivery.producer_call import OutRecord
 from trunkline.delivery.quota import LogQuota
 from trunkline.retries.attempt import Attempts
@@ -55,6 +56,7 @@ class Failures:
         on_record: The failures agent: applies one record of the failures topic.
         send_dead: Gives events to the dead letters agent.
         concurrency: Most attempts at once, for each failures partition.
+        pauses: What an operator has paused; what waits of that is not tried.
         unreadable: How many records of the failures topic were none.
 
     """
@@ -66,6 +68,7 @@ class Failures:
     on_record: Callable[[Ledger, Any], None]
     send_dead: Callable[[DeadBatch], None]
     concurrency: int = 64
+    pauses: Pauses = field(default_factory=Pauses)
     rng: random.Random = field(default_factory=random.Random)
     unreadable: int = 0
     _lateness_ms: deque[int] = field(default_factory=lambda: deque(maxlen=_LATENESS_KEPT))

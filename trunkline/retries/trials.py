@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from models.failures import ErrorInfo, EventId, RetryEntry, RetryState
+from trunkline.delivery.breaker import Breaker
 from trunkline.retries.attempt import Attempts
 from trunkline.retries.burials import Burials
 from trunkline.retries.failures import Failures
@@ -26,6 +27,8 @@ _NO_HANDLER_MS = 30_000
 _OUR_MISTAKE_MS = 30_000
 #: How long an event waits whose handler's dependency is away, before the breaker is asked again.
 _BREAKER_MS = 500
+#: How long an event waits whose partition an operator has paused, before that is looked at again.
+_PAUSE_MS = 2_000
 
 
 class Trials:
@@ -122,8 +125,8 @@ class Trials:
             self._burials.bury(waiting, entry, attempts)
             return
         breaker = attempts.target.breaker
-        if breaker.is_open and not breaker.admits_now:
-            schedule.again(waiting, now_ms() + _BREAKER_MS)
+        if pause_ms := self._pause_ms(waiting, breaker):
+            schedule.again(waiting, now_ms() + pause_ms)
             return
         if waiting.due_ms:
             self._failures.note_lateness(now_ms() - waiting.due_ms)
@@ -144,6 +147,12 @@ class Trials:
             self._succeeded(waiting, attempts)
         else:
             self._failed(waiting, entry, attempts, error)
+
+    def _pause_ms(self, waiting: Waiting, breaker: Breaker) -> int:
+        """Return how long nothing of the event's partition is to be tried; 0 when it may be."""
+        if self._failures.pauses.covers(waiting.id.topic, waiting.id.partition):
+            return _PAUSE_MS
+        return _BREAKER_MS if breaker.is_open and not breaker.admits_now else 0
 
     def _succeeded(self, waiting: Waiting, attempts: Attempts) -> None:
         counters = attempts.target.counters

@@ -72,6 +72,8 @@ class TopicFollower(Service):
     async def read_to_end(self) -> None:
         """Return when all that the topic has now was handed out; waits for the broker."""
         while True:
+            while not self._tail.connected:
+                await asyncio.sleep(_ASK_AGAIN_S)
             try:
                 ends = await self._tail.ends()
             except (KafkaError, BrokerError, TimeoutError):

@@ -16,6 +16,7 @@ from trunkline.system.brokers import Brokers, BrokersView
 from trunkline.system.follower import TopicFollower
 from trunkline.system.groups import GroupState, group_states
 from trunkline.system.history import KEPT_S, STEP_S, History, Point
+from trunkline.system.orders import Orders
 from trunkline.system.workers import Workers
 from trunkline.topology import Topology
 
@@ -30,6 +31,7 @@ class SystemView(Service):
     Attributes:
         topology: Which services, groups and topics there are.
         workers: The pods.
+        orders: What operators have ordered.
         history: What the charts show.
 
     Args:
@@ -53,12 +55,19 @@ class SystemView(Service):
             self.workers.take,
             client_id=client_id,
         )
+        self.orders = Orders()
+        self._control = TopicFollower(
+            settings.connection,
+            topology.control_topic().name,
+            self.orders.take,
+            client_id=client_id,
+        )
         self._brokers = Brokers(settings.connection, topology, client_id=client_id)
         self._task: asyncio.Task[None] | None = None
 
     def on_init_dependencies(self) -> list[Any]:
         """Return what starts and stops with it."""
-        return [self._follower, self._brokers]
+        return [self._follower, self._control, self._brokers]
 
     async def on_start(self) -> None:
         """Begin to remember."""
@@ -84,14 +93,6 @@ class SystemView(Service):
         """Return the groups as they are now."""
         return group_states(self.topology, self.workers.all(), self.brokers, time.time())
 
-    def pauses(self) -> dict[str, list[str]]:
-        """Return what is paused, by group, as its pods say."""
-        found: dict[str, set[str]] = {}
-        for worker in self.workers.fresh():
-            if worker.report.group and worker.report.pauses:
-                found.setdefault(worker.report.group, set()).update(worker.report.pauses)
-        return {group: sorted(paused) for group, paused in found.items()}
-
     def situation(self) -> Situation:
         """Return all that the alarms look at."""
         now_s = time.time()
@@ -102,7 +103,7 @@ class SystemView(Service):
             brokers=self.brokers,
             points=self.history.since(now_s - KEPT_S),
             lags={group: list(lags) for group, lags in self._lags.items()},
-            pauses=self.pauses(),
+            pauses=self.orders.names(),
             reading=self._follower.connected,
         )
 

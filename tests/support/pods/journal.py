@@ -35,6 +35,8 @@ from trunkline.delivery.startstop import StartStop
 from trunkline.delivery.stats import Rates, delivery_stats
 from trunkline.errors import DependencyDown, Permanent
 from trunkline.settings import load_settings
+from trunkline.system.obedience import Obedience
+from trunkline.system.reporter import Reporter
 from trunkline.topology import AUTH_REGISTERED, Topology
 from trunkline.web.status import status_routes
 
@@ -163,6 +165,11 @@ def create_app() -> DeliveryApp:
             return False, "waiting for Kafka"
         reason = why_not_consuming(made)
         return not reason, reason
+
+    if os.environ.get("POD_OBEYS"):
+        workers = topology.workers_topic().name
+        reporter = Reporter(settings, workers, stats, is_ready, consumes=lambda: True)
+        made.before_consumer += [reporter, Obedience(made, topology, made.conf.id)]
 
     assert made.progress is not None
     routes = status_routes(stats, is_ready, made.progress.is_live)

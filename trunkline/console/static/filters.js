@@ -6,6 +6,7 @@ function apply(form) {
   for (const [name, value] of new FormData(form)) {
     if (value !== "") url.searchParams.append(name, value);
   }
+  if (url.href === location.href) return; // Enter both changes a field and submits its form
   history.pushState(null, "", url);
   refresh(url.href);
 }
@@ -14,6 +15,7 @@ export function startFilters() {
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("form[role=search]")) return;
     event.preventDefault();
+    if (event.target.contains(document.activeElement)) document.activeElement.blur(); // typed to its end
     apply(event.target);
   });
   document.addEventListener("change", (event) => {

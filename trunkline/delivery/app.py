@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -168,9 +169,17 @@ class DeliveryApp(faust.App):
         await super().on_first_start()
 
     def _create_directories(self) -> None:
-        # Faust does not make the parents.
-        self.conf.datadir.mkdir(parents=True, exist_ok=True)
-        super()._create_directories()
+        try:
+            # Faust does not make the parents.
+            self.conf.datadir.mkdir(parents=True, exist_ok=True)
+            super()._create_directories()
+        except OSError as error:
+            abort(
+                ConfigurationError(
+                    f"TRUNKLINE_DATA_DIR: {error.filename} cannot be made: {error.strerror}. "
+                    f"Name a folder that user id {os.getuid()} may write to."
+                )
+            )
 
     def _on_rebalance_when_stopped(self) -> None:
         """Do nothing: the consumer's thread closes its client itself, in its own loop."""

@@ -1,0 +1,100 @@
+"""A running container of a service: asked over HTTP, killed, stopped, started again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPResponse
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from docker.models.containers import Container
+
+WEB_PORT = 6066
+
+
+class Pod:
+    """One pod of a service, whoever started it."""
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+
+    @property
+    def name(self) -> str:
+        """Its name as Docker knows it."""
+        return self.container.name
+
+    def get(self, path: str) -> Any:
+        """Return the JSON that it answers with."""
+        with urlopen(self._url(path), timeout=10) as response:
+            return json.load(response)
+
+    def page(self, path: str) -> str:
+        """Return the text that it answers with."""
+        with urlopen(self._url(path), timeout=30) as response:
+            return response.read().decode()
+
+    def post(self, path: str, body: object) -> int:
+        """Post JSON; return the status."""
+        request = Request(
+            self._url(path), json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        try:
+            with urlopen(request, timeout=30) as response:
+                return response.status
+        except HTTPError as error:
+            error.close()
+            return error.code
+
+    @contextmanager
+    def listening(self, path: str) -> Iterator[HTTPResponse]:
+        """Lend an event stream."""
+        with urlopen(self._url(path), timeout=30) as response:
+            yield response
+
+    def stats(self) -> Any:
+        """Return its ``/stats``."""
+        return self.get("/stats")
+
+    def is_ready(self) -> bool:
+        """Return whether it says that it does its work."""
+        try:
+            return self.get("/health/ready")["ready"]
+        except (OSError, HTTPException):  # not listening yet, or 503
+            return False
+
+    def health(self) -> str:
+        """Return what the image's own HEALTHCHECK says: starting, healthy or unhealthy."""
+        self.container.reload()
+        return self.container.attrs["State"]["Health"]["Status"]
+
+    def run(self, *command: str) -> str:
+        """Run a command inside; return what it printed."""
+        code, printed = self.container.exec_run(list(command))
+        assert code == 0, printed.decode()
+        return printed.decode()
+
+    def run_json(self, *command: str) -> Any:
+        """Run a command inside; return the JSON that it printed."""
+        return json.loads(self.run(*command))
+
+    def kill(self) -> None:
+        """Send SIGKILL to all of it; Docker does not start it again by itself then."""
+        self.container.kill()
+
+    def start(self) -> None:
+        """Start it again."""
+        self.container.start()
+
+    def terminate(self, timeout_s: int = 20) -> int:
+        """Send SIGTERM; return the exit code, 137 when it had to be killed after ``timeout_s``."""
+        self.container.stop(timeout=timeout_s)
+        return self.container.wait()["StatusCode"]
+
+    def _url(self, path: str) -> str:
+        # A published port that the engine chose changes when the container is started again.
+        self.container.reload()
+        (place, *_) = self.container.ports.get(f"{WEB_PORT}/tcp") or [{"HostPort": "1"}]
+        return f"http://127.0.0.1:{place['HostPort']}{path}"

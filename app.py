@@ -25,12 +25,15 @@ from models import Event, NotificationSent
 from tables.activity import ActivityCounts
 from tables.database import Database
 from tables.dead_letter_overview import OverviewKeeper
-from tables.dead_letter_queries import DeadLetterQueries
+from tables.dead_letter_queries import DeadLetterQueries, ReadOnlyDeadLetters
 from tables.dead_letters import DeadLetters
 from tables.orders import Orders
 from tables.users import Users
 from trunkline import topology as names
+from trunkline.audit import AuditLog
+from trunkline.audit.trail import AuditTrail
 from trunkline.console import Console, ConsoleContext
+from trunkline.dead_letters.runs import Runs
 from trunkline.delivery.app import DeliveryApp
 from trunkline.delivery.event_loop import use_event_loop
 from trunkline.delivery.handler import Handler, Subscription
@@ -42,6 +45,7 @@ from trunkline.delivery.stats import Rates, delivery_stats
 from trunkline.delivery.tail import TopicTail
 from trunkline.errors import ConfigurationError, TrunklineError
 from trunkline.publishing.service import PublisherService
+from trunkline.retries.live import LiveRetries
 from trunkline.retries.policy import RetryPolicy, check_policies
 from trunkline.settings import Settings, load_settings
 from trunkline.system.obedience import Obedience
@@ -182,8 +186,18 @@ class _Wiring:
         view = SystemView(self.settings, self.topology)
         self.app.before_consumer.append(view)
         context = ConsoleContext(self.settings, self.topology, self.access)
+        self._wire_operating(context)
         console = self._started(Console(context))
         self.routes += console.routes()
+
+    def _wire_operating(self, context: ConsoleContext) -> None:
+        """What waits, dead letters, and the trail of what is done with them."""
+        context.retries = self._started(LiveRetries(self.settings, self.topology))
+        index = ReadOnlyDeadLetters(Database(self.settings.sql_url(names.DLQ_SERVICE)))
+        context.dead_letters = self._started(index)
+        context.audit = self._started(AuditLog(self.settings, self.topology))
+        context.trail = self._started(AuditTrail(self.settings, self.topology))
+        context.runs = Runs(context.audit)
 
     def _publish(self) -> None:
         publisher = self._started(PublisherService(self.settings, self.topology, self.service.name))

@@ -72,6 +72,11 @@ class Database:
         """Return the URL without user, password and options."""
         return self._address.shown
 
+    @property
+    def lacks_file(self) -> bool:
+        """Whether it is an SQLite file that does not exist; to connect would make it."""
+        return not self.is_postgresql and not self._address.path.exists()
+
     async def __aenter__(self) -> Database:
         await self.start()
         return self

@@ -103,6 +103,41 @@ class DeadLetterQueries:
             raise
 
 
+class ReadOnlyDeadLetters(DeadLetterQueries):
+    """The same in a process that does not fill the index, and may be there before it.
+
+    It makes neither the file nor the tables: the dlq service does. It connects when it is asked.
+    """
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._there = database
+
+    async def stop(self) -> None:
+        """Close its connections."""
+        await self._there.stop()
+
+    async def start(self) -> None:
+        """Wait for nothing: a database that is away is told to who asks."""
+
+    async def _read(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        if self._there.lacks_file:
+            raise DependencyDown(
+                f"There is no index of dead letters at {self._there} yet: the dlq service makes "
+                "it. Start it on this machine, or set DATABASE_URL for both to one PostgreSQL; "
+                "'trunkline dlq ls' reads Kafka itself."
+            )
+        try:
+            return await super()._read(query)
+        except DependencyDown as error:
+            if "no such table" in str(error) or "does not exist" in str(error):
+                raise DependencyDown(
+                    f"The index of dead letters at {self._there} is empty: the dlq service makes "
+                    "its tables when it starts. 'trunkline dlq ls' reads Kafka itself."
+                ) from error
+            raise
+
+
 def _letter(row: Row[Any]) -> LetterRow:
     found = row._asdict()
     found.pop("fingerprint")

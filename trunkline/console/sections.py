@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from trunkline.console.context import ConsoleContext
+from trunkline.console.pages.audit import audit
+from trunkline.console.pages.dead_letters import dead_letters
+from trunkline.console.pages.retries import retries
 from trunkline.console.pages.topics import topics
 from trunkline.console.registry import Section
 
-SECTIONS: Sequence[Callable[[ConsoleContext], Section]] = (topics,)
+SECTIONS: Sequence[Callable[[ConsoleContext], Section]] = (
+    topics,
+    retries,
+    dead_letters,
+    audit,
+)

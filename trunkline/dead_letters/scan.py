@@ -18,6 +18,9 @@ from trunkline.dead_letters.snapshot import Ends, Snapshot
 from trunkline.errors import TopologyError
 from trunkline.topology import Topology
 
+#: So many named dead letters are fetched one by one; for more, their topics are read.
+_SINGLY = 50
+
 
 class Found(NamedTuple):
     """A dead letter that is meant.
@@ -103,6 +106,9 @@ class Scan:
             BrokerError: Kafka is away.
 
         """
+        if 0 < len(self._wanted.ids) <= _SINGLY:
+            yield await self._named()
+            return
         async for records in self._snapshot.batches():
             letters = map(read_dead_letter, records)
             found = [each for letter in letters if (each := self._find(letter)) is not None]
@@ -116,6 +122,15 @@ class Scan:
         letter = read_dead_letter(record)
         fingerprint = fingerprint_of(letter, self._topology)
         return Found(letter, fingerprint, self.actions.on_letter(letter))
+
+    async def _named(self) -> Progress:
+        """Return those that the filter names: few of them are not looked for in everything."""
+        found = []
+        for place in sorted(self._wanted.ids):
+            record = await self._snapshot.record(*place)
+            if record is not None and (each := self._find(read_dead_letter(record))) is not None:
+                found.append(each)
+        return Progress(found, len(self._wanted.ids))
 
     def _find(self, letter: DeadLetter) -> Found | None:
         action = self.actions.on_letter(letter)

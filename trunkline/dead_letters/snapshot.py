@@ -128,6 +128,31 @@ class Snapshot:
                 return None
         raise BrokerError(await self._away())
 
+    async def stretch(self, topic: str, partition: int, first: int, last: int) -> list[Any]:
+        """Return the records whose offsets are in a range, as far as they are there.
+
+        Raises:
+            BrokerError: Kafka is away.
+
+        """
+        place = TopicPartition(topic, partition)
+        first = max(first, self._begins.get(place, 0))
+        last = min(last, self._ends.get(place, 0) - 1)
+        if first > last:
+            return []
+        self._consumer.assign([place])
+        self._consumer.seek(place, first)
+        found: list[Any] = []
+        deadline = time.monotonic() + _SILENCE_S
+        while time.monotonic() < deadline:
+            for records in (await self._poll()).values():
+                found += [record for record in records if record.offset <= last]
+                if records[-1].offset >= last:
+                    return found
+            if not await self._unfinished([place]):
+                return found
+        raise BrokerError(await self._away())
+
     async def _open(self) -> None:
         check_addresses(self._connection)
         consumer = AIOKafkaConsumer(**self._options)

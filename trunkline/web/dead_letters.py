@@ -14,8 +14,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import difflib
 import re
 from collections.abc import Awaitable, Callable
@@ -25,6 +23,7 @@ import msgspec
 from aiohttp import web
 
 from trunkline.dead_letters.index import STATUSES, DeadLetterIndex, Place, Status
+from trunkline.dead_letters.paging import after_token, place_after
 from trunkline.errors import DependencyDown
 
 DEFAULT_LIMIT = 100
@@ -33,7 +32,6 @@ _RETRY_AFTER_S = 2
 
 _DIGEST = re.compile(r"[0-9a-f]{12}")
 _Answer = Callable[[web.Request], Awaitable[dict[str, Any]]]
-_place_decoder = msgspec.json.Decoder(Place)
 
 
 class _RefusedError(Exception):
@@ -70,9 +68,7 @@ def dead_letter_routes(index: DeadLetterIndex) -> list[web.RouteDef]:
         rows = await index.letters(digest, status=status, after=after, limit=limit + 1)
         page = rows[:limit]
         last = page[-1] if len(rows) > limit else None
-        following = None
-        if last is not None:
-            following = _token(Place(*(getattr(last, name) for name in Place._fields)))
+        following = None if last is None else after_token(last)
         return {"fingerprint": found, "letters": page, "next": following}
 
     return [
@@ -132,25 +128,12 @@ def _after(asked: dict[str, str]) -> Place | None:
     text = asked.get("after")
     if text is None:
         return None
-    try:
-        place = _place_decoder.decode(base64.b64decode(text.encode(), b"-_", validate=True))
-    except (binascii.Error, msgspec.MsgspecError, UnicodeError):
-        place = None
-    if place is None or not _fits(place):
+    place = place_after(text)
+    if place is None:
         raise _RefusedError(
             400, f"after={text[:100]!r}: give the 'next' of the page before, as it was."
         )
     return place
-
-
-def _fits(place: Place) -> bool:
-    """Return whether a database takes these numbers and this text."""
-    numbers = (place.at_ms, place.partition, place.offset, place.timestamp_ms)
-    return place.partition < 2**31 and max(map(abs, numbers)) < 2**63 and "\0" not in place.topic
-
-
-def _token(place: Place) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode()
 
 
 def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> web.Response:

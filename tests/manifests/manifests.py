@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 import re
@@ -44,7 +45,7 @@ def kustomize() -> list[str] | None:
 
 
 @functools.cache
-def _built(folder: Path) -> str:
+def _built(folder: Path) -> list[dict[str, Any]]:
     command = kustomize()
     if command is None:
         unavailable(
@@ -53,17 +54,17 @@ def _built(folder: Path) -> str:
     assert command is not None
     done = subprocess.run([*command, folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
 
 
 def resources(folder: Path = OVERLAY) -> list[dict[str, Any]]:
-    """Return what ``kubectl apply -k`` would send, made anew for each caller."""
-    return [document for document in yaml.safe_load_all(_built(folder)) if document]
+    """Return what ``kubectl apply -k`` would send; a copy that the caller may break."""
+    return copy.deepcopy(_built(folder))
 
 
-def of_kind(*kinds: str, folder: Path = OVERLAY) -> dict[str, dict[str, Any]]:
-    """Return the resources of some kinds by their names."""
-    found = [r for r in resources(folder) if r["kind"] in kinds]
+def of_kind(*kinds: str) -> dict[str, dict[str, Any]]:
+    """Return the example's resources of some kinds by their names."""
+    found = [r for r in resources() if r["kind"] in kinds]
     return {resource["metadata"]["name"]: resource for resource in found}
 
 

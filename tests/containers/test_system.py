@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -88,6 +89,18 @@ async def test_topics_have_three_copies_of_which_two_acknowledge(system: System)
     assert {topic.name for topic in TOPICS} <= set(topics)
     assert {topic["replication_factor"] for topic in topics.values()} == {3}
     assert {topic["configs"]["min.insync.replicas"] for topic in topics.values()} == {"2"}
+
+
+async def test_the_console_shows_pages_with_their_styles(system: System) -> None:
+    """Templates and static files are in the image."""
+    console = system.pod("console")
+
+    page = console.page("/console/topics")
+
+    assert REGISTERED in page
+    assets = re.findall(r'(?:href|src)="(/console/static/[^"]+)"', page)
+    assert assets
+    assert all(console.page(asset) for asset in assets)
 
 
 async def test_registrations_are_rows_and_orders_are_totals(system: System) -> None:

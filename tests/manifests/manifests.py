@@ -19,7 +19,8 @@ from pydantic import AliasChoices
 from trunkline.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-OVERLAY = ROOT / "deploy/k8s/overlays/example"
+OVERLAYS = ROOT / "deploy/k8s/overlays"
+OVERLAY = OVERLAYS / "example"
 _OURS = re.compile(r"^(TRUNKLINE_|KAFKA_|DATABASE_URL$|POD_NAME$)")
 
 
@@ -62,9 +63,9 @@ def resources(folder: Path = OVERLAY) -> list[dict[str, Any]]:
     return copy.deepcopy(_built(folder))
 
 
-def of_kind(*kinds: str) -> dict[str, dict[str, Any]]:
-    """Return the example's resources of some kinds by their names."""
-    found = [r for r in resources() if r["kind"] in kinds]
+def of_kind(*kinds: str, folder: Path = OVERLAY) -> dict[str, dict[str, Any]]:
+    """Return the resources of some kinds by their names."""
+    found = [r for r in resources(folder) if r["kind"] in kinds]
     return {resource["metadata"]["name"]: resource for resource in found}
 
 

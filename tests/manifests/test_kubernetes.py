@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ import kubernetes_validate
 import pytest
 
 from tests.manifests.manifests import (
+    OVERLAYS,
     known_settings,
     of_kind,
     resources,
     settings_named_in,
     unavailable,
 )
-from trunkline.settings import Settings
+from tests.support.certificates import Authority
+from trunkline.settings import Settings, load_settings
 from trunkline.topology import SERVICES, Topology
 
 #: The oldest and the newest that are promised.
@@ -80,10 +83,13 @@ def keda_refusals(validator: Path, *found: dict[str, Any]) -> list[str]:
     return refusals
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_every_resource_is_valid(version: str) -> None:
+@pytest.mark.parametrize(
+    ("overlay", "version"),
+    [("example", VERSIONS[0]), ("example", VERSIONS[1]), ("development", VERSIONS[1])],
+)
+def test_every_resource_is_valid(overlay: str, version: str) -> None:
     """By the schemas of the oldest and the newest Kubernetes, unknown fields refused."""
-    checked = [resource for resource in resources() if not of_keda(resource)]
+    checked = [resource for resource in resources(OVERLAYS / overlay) if not of_keda(resource)]
 
     refusals = {f"{r['kind']} {r['metadata']['name']}": refusal_of(r, version) for r in checked}
 
@@ -178,6 +184,30 @@ def test_every_setting_that_is_given_exists() -> None:
 
     assert settings_named_in(named) == named
     assert named <= known_settings()
+
+
+@pytest.mark.parametrize("overlay", ["example", "development"])
+def test_every_pod_accepts_its_settings(
+    overlay: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the ConfigMap, the pod and its mounted Secrets give them."""
+    Authority(tmp_path, "ca").ca_file.rename(tmp_path / "ca.crt")
+    (tmp_path / "token").write_text("0123456789abcdef0123456789abcdef")
+    for name in known_settings():
+        monkeypatch.delenv(name, raising=False)
+    folder = OVERLAYS / overlay
+    (given,) = of_kind("ConfigMap", folder=folder).values()
+
+    for workload in of_kind("StatefulSet", "Deployment", "Job", folder=folder).values():
+        own = {name: entry.get("value", "secret") for name, entry in env_of(workload).items()}
+        for name, value in {**given["data"], **own}.items():
+            mounted = re.sub(r"^/etc/trunkline/[a-z]+", str(tmp_path), value)
+            monkeypatch.setenv(name, mounted)
+        settings = load_settings()
+        assert settings.http_token
+        assert bool(settings.connection.security) == (overlay == "example")
+        for name in own:
+            monkeypatch.delenv(name)
 
 
 def test_no_secret_stands_in_a_manifest() -> None:

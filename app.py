@@ -44,6 +44,9 @@ from trunkline.delivery.startstop import Part, StartStop
 from trunkline.delivery.stats import Rates, delivery_stats
 from trunkline.delivery.tail import TopicTail
 from trunkline.errors import ConfigurationError, TrunklineError
+from trunkline.metrics.delivery import DeliveryMetrics
+from trunkline.metrics.edges import dead_letter_metrics, notification_metrics, publisher_metrics
+from trunkline.metrics.worker import WorkerMetrics
 from trunkline.publishing.service import PublisherService
 from trunkline.retries.live import LiveRetries
 from trunkline.retries.policy import RetryPolicy, check_policies
@@ -94,6 +97,13 @@ class _Wiring:
         self.stats: dict[str, Callable[[], Any]] = {}
         self.readiness: list[Callable[[], tuple[bool, str]]] = []
         self.routes: list[web.RouteDef] = []
+        self.metrics = WorkerMetrics(
+            service.name,
+            self.topology.real_name(service.group) if service.group else None,
+            settings.pod_name,
+            self._is_live,
+            self._is_ready,
+        )
         #: Retry policies by plain topic name, where a handler needs one of its own.
         self.policies: dict[str, RetryPolicy] = {}
         self.app = DeliveryApp(
@@ -180,6 +190,7 @@ class _Wiring:
         overview = OverviewKeeper(queries)
         self.app.before_consumer.append(overview)
         self.stats["dead_letters"] = overview.stats
+        self.metrics.add(lambda: dead_letter_metrics(overview.stats))
         self.routes += dead_letter_routes(queries)
 
     def _wire_console(self) -> None:
@@ -203,6 +214,7 @@ class _Wiring:
         publisher = self._started(PublisherService(self.settings, self.topology, self.service.name))
         self.routes += publish_routes(publisher)
         self.stats["published"] = publisher.stats
+        self.metrics.add(lambda: publisher_metrics(publisher))
         self.readiness.append(lambda: (publisher.ready, "waiting for Kafka to publish"))
 
     # -- the parts
@@ -229,6 +241,7 @@ class _Wiring:
         self.app.before_consumer += [StartStop(hub), receiver]
         self.routes += hub.routes()
         self.stats["notifications"] = lambda: {**hub.stats(), **receiver.stats()}
+        self.metrics.add(lambda: notification_metrics(self.stats["notifications"]))
         self.readiness.append(
             lambda: (receiver.ready, f"the receiver reads {tail.topic} up to its end")
         )
@@ -251,6 +264,7 @@ class _Wiring:
         rates = Rates(self.app)
         self.app.before_consumer.append(rates)
         self.stats["delivery"] = lambda: delivery_stats(self.app, rates)
+        self.metrics.add(DeliveryMetrics(self.app).collect)
         self.readiness.append(self._is_consuming)
         self.app.before_consumer.append(Obedience(self.app, self.topology, group))
 
@@ -293,7 +307,8 @@ class _Wiring:
         return str(url.with_host(gethostname()) if url.host in ("0.0.0.0", "::") else url)  # noqa: S104
 
     def _serve(self) -> None:
-        routes = [*self.routes, *status_routes(self._all_stats, self._is_ready, self._is_live)]
+        status = status_routes(self._all_stats, self._is_ready, self._is_live)
+        routes = [*self.routes, *status, *self.metrics.routes()]
 
         def add_routes(server: Any) -> None:
             secure(server.web_app, self.access)

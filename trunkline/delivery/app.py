@@ -38,6 +38,7 @@ from trunkline.delivery.pauses import Pauses
 from trunkline.delivery.progress import Progress
 from trunkline.delivery.startstop import StartStop
 from trunkline.delivery.target import Target
+from trunkline.delivery.timing import Histogram
 from trunkline.errors import ConfigurationError
 from trunkline.retries.attempt import Attempts
 from trunkline.retries.failures import DeadBatch, Failures
@@ -146,6 +147,9 @@ class DeliveryApp(faust.App):
         self.rebalances = 0
         self.last_rebalance: dict[str, Any] = {}
         self.last_commit_s = 0.0
+        self.commit_seconds = Histogram()
+        #: How often offsets were not committed that could have been.
+        self.commit_failures = 0
         super().__init__(app_id, **{**faust_options(settings), **options})
 
     def _new_transport(self) -> Any:
@@ -305,6 +309,7 @@ class DeliveryApp(faust.App):
     def on_committed(self, seconds: float) -> None:
         """Note how long the last commit took."""
         self.last_commit_s = seconds
+        self.commit_seconds.observe(seconds)
 
     def on_rebalance_end(self) -> None:
         """Log what moved, and note it for ``/stats``."""

@@ -26,6 +26,7 @@ from trunkline.delivery.offsets import OffsetTracker
 from trunkline.delivery.pauses import PartitionPause
 from trunkline.delivery.quota import LogQuota
 from trunkline.delivery.target import Target
+from trunkline.delivery.timing import RunTimer
 from trunkline.errors import InvalidEventError
 
 _quota = LogQuota(logging.getLogger(__name__))
@@ -80,6 +81,7 @@ class Chain:
         "_target",
         "_topic",
         "_wants_context",
+        "timer",
         "tracker",
     )
 
@@ -93,6 +95,7 @@ class Chain:
     ) -> None:
         subscription = target.subscription
         self.tracker = tracker
+        self.timer = RunTimer(target.handler_seconds)
         self._target = target
         self._topic = subscription.topic
         self._partition = partition
@@ -194,6 +197,12 @@ class Chain:
             else:
                 finish(record.offset)
                 counters.handled += 1
+
+    async def timed_batch(self, records: Sequence[Any]) -> None:
+        """Do as :meth:`batch`, and note how long it took: waiting for better times is not work."""
+        began = monotonic()
+        await self.batch(records)
+        self._target.handler_seconds.observe(monotonic() - began - self.held_up_s())
 
     async def batch(self, records: Sequence[Any]) -> None:
         """Take records of one partition, in order, through a batch handler.
@@ -355,8 +364,10 @@ class Chain:
         await self._hand_over(record, Failure.of(error, "invalid"))
 
     async def _fail(self, record: Any, error: BaseException) -> None:
+        kind = self._target.policy.kind_of(error)
         self._counters.failed += 1
-        await self._hand_over(record, Failure.of(error, self._target.policy.kind_of(error)))
+        self._counters.permanent += kind == "permanent"
+        await self._hand_over(record, Failure.of(error, kind))
 
     async def _hand_over(self, record: Any, failure: Failure) -> None:
         if not self._target.policy.retries(failure.kind):

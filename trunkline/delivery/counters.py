@@ -10,6 +10,7 @@ class Counters:
         delivered: Records that the source partitions brought.
         handled: First attempts that succeeded.
         failed: First attempts that failed.
+        permanent: Those of them that no retry could help.
         invalid: Records that could not be decoded or were not valid.
         handed_over: Failed and parked events that the failures topic has.
         parked: Events that waited behind a failed one of their key.
@@ -32,6 +33,7 @@ class Counters:
         "invalid",
         "parked",
         "passed_over",
+        "permanent",
         "recovered",
         "redriven",
         "retried",
@@ -44,6 +46,7 @@ class Counters:
     delivered: int
     handled: int
     failed: int
+    permanent: int
     invalid: int
     handed_over: int
     parked: int

@@ -420,9 +420,11 @@ class Consumer(driver.Consumer):
                 self._commit_offsets(offsets), COMMIT_TIMEOUT_S + CLOSE_TIMEOUT_S
             )
         except TimeoutError:
+            self.app.commit_failures += 1
             self.log.warning("Offsets not committed: the producer could not be flushed")
             return False
         if not committed:
+            self.app.commit_failures += 1
             # Faust notes the offsets as committed all the same; a new assignment would begin there.
             for tp in offsets:
                 before = trackers[tp].committed

@@ -18,7 +18,6 @@ from trunkline.delivery.progress import Standing
 
 #: A handler that never suspends still lets the event loop breathe this often.
 SLICE_S = 0.02
-_LOOK_AT_CLOCK_EVERY = 64
 #: How long a cancelled handler may take to clean up before it is left behind.
 _CANCEL_GRACE_S = 1.0
 _POLL_S = 0.005
@@ -144,20 +143,24 @@ class SerialRunner(_QueueRunner):
     """One event after the other."""
 
     async def _run(self) -> None:
-        queue, each = self._queue, self.chain.each
+        queue, chain, timer = self._queue, self.chain, self.chain.timer
         await self._take_over()
         while not self._stopping:
             await self._wait_for_records()
-            began = monotonic()
+            began = run_began = monotonic()
             while queue and not self._stopping:
-                await each(self._take(_LOOK_AT_CLOCK_EVERY))
-                if monotonic() - began > SLICE_S:
+                count = min(timer.stride, len(queue))
+                await chain.each(self._take(count))
+                now = monotonic()
+                timer.note(count, now - run_began - chain.held_up_s())
+                if now - began > SLICE_S:
                     await asyncio.sleep(0)
-                    began = monotonic()
+                    now = began = monotonic()
+                run_began = now
 
     def _take(self, most: int) -> Iterator[Any]:
         queue = self._queue
-        for _ in range(min(most, len(queue))):
+        for _ in range(most):
             if self._stopping:
                 return
             yield queue.popleft()
@@ -185,7 +188,7 @@ class BatchRunner(_QueueRunner):
                 for _ in records:
                     queue.popleft()
                 self._before()
-                await self.chain.batch(records)
+                await self.chain.timed_batch(records)
                 await asyncio.sleep(0)
 
 
@@ -245,26 +248,35 @@ class KeyedRunner(Runner):
         self._idle.clear()
 
     async def _run(self) -> None:
-        lanes, each = self._lanes, self.chain.each
+        lanes, chain, timer = self._lanes, self.chain, self.chain.timer
+        each = chain.each
         await self._take_over()
         self._waking = False
         began, count = monotonic(), 0
+        run_began = began
         while True:
             record = lanes.take()
             if record is None:
+                if count:
+                    timer.note(count, monotonic() - run_began - chain.held_up_s())
                 if self._stopping:  # whoever frees a key goes on with its next event
                     return
                 await self._sleep_until_woken()
                 began, count = monotonic(), 0
+                run_began = began
                 continue
             self._begun = max(self._begun, record.offset)
             self._wake_one()
             await each((record,))
             lanes.done(record)
             count += 1
-            if not count % _LOOK_AT_CLOCK_EVERY and monotonic() - began > SLICE_S:
-                await asyncio.sleep(0)
-                began = monotonic()
+            if count >= timer.stride:
+                now = monotonic()
+                timer.note(count, now - run_began - chain.held_up_s())
+                if now - began > SLICE_S:
+                    await asyncio.sleep(0)
+                    now = began = monotonic()
+                run_began, count = now, 0
 
     async def _sleep_until_woken(self) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -8,6 +8,7 @@ from trunkline.delivery.breaker import Breaker
 from trunkline.delivery.counters import Counters
 from trunkline.delivery.flood_guard import FloodGuard
 from trunkline.delivery.handler import Subscription
+from trunkline.delivery.timing import Histogram
 from trunkline.retries.policy import RetryPolicy
 
 
@@ -21,6 +22,7 @@ class Target:
         breaker: Pauses the topic while what its handler needs is away.
         guard: Stops the topic when too many of its events would become dead letters.
         counters: What happened to its events on this pod.
+        handler_seconds: How long its handler's calls took; a batch is one call.
 
     """
 
@@ -29,3 +31,4 @@ class Target:
     breaker: Breaker
     guard: FloodGuard
     counters: Counters = field(default_factory=Counters)
+    handler_seconds: Histogram = field(default_factory=Histogram)

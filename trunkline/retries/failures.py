@@ -16,6 +16,7 @@ from trunkline.delivery.offsets import OffsetTracker
 from trunkline.delivery.pauses import Pauses
 from trunkline.delivery.producer_call import OutRecord
 from trunkline.delivery.quota import LogQuota
+from trunkline.delivery.timing import Histogram
 from trunkline.retries.attempt import Attempts
 from trunkline.retries.policy import RetryPolicy
 from trunkline.retries.store import RetryStore
@@ -58,6 +59,7 @@ class Failures:
         concurrency: Most attempts at once, for each failures partition.
         pauses: What an operator has paused; what waits of that is not tried.
         unreadable: How many records of the failures topic were none.
+        lateness: How long after their due times attempts began.
 
     """
 
@@ -71,6 +73,7 @@ class Failures:
     pauses: Pauses = field(default_factory=Pauses)
     rng: random.Random = field(default_factory=random.Random)
     unreadable: int = 0
+    lateness: Histogram = field(default_factory=Histogram)
     _lateness_ms: deque[int] = field(default_factory=lambda: deque(maxlen=_LATENESS_KEPT))
     _open: dict[int, FailuresPartition] = field(default_factory=dict)
     _quota: LogQuota = field(default_factory=lambda: LogQuota(logger))
@@ -95,6 +98,7 @@ class Failures:
     def note_lateness(self, late_ms: int) -> None:
         """Note how long after its due time an attempt began."""
         self._lateness_ms.append(late_ms)
+        self.lateness.observe(late_ms / 1000)
 
     def log_failure(
         self, event: EventId, attempts: int, failure: Failure, *, gives_up: bool
@@ -120,6 +124,11 @@ class Failures:
                 event.topic,
                 event.topic,
             )
+
+    @property
+    def partitions(self) -> list[FailuresPartition]:
+        """The partitions that this worker has, in order."""
+        return sorted(self._open.values(), key=lambda p: p.partition)
 
     def stats(self) -> dict[str, Any]:
         """Return the ``retries`` of ``/stats``: times in milliseconds."""

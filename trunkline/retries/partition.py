@@ -87,6 +87,16 @@ class FailuresPartition:
         return 0 if self._ledger is None else len(self._ledger.schedule)
 
     @property
+    def oldest_failed_at_ms(self) -> int | None:
+        """When the event that has waited longest failed first; None when none waits, or has."""
+        ledger = self._ledger
+        oldest = None if ledger is None else ledger.schedule.oldest()
+        if ledger is None or oldest is None:
+            return None
+        first = ledger.entry(oldest.id).state.first_error
+        return None if first is None else first.at_ms
+
+    @property
     def running(self) -> int:
         """How many attempts run."""
         return 0 if self._trials is None else self._trials.running

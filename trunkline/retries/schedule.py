@@ -129,6 +129,10 @@ class Schedule:
         """How many keys have a lane."""
         return len(self._lanes)
 
+    def oldest(self) -> Waiting | None:
+        """Return the event that was handed over first."""
+        return next(iter(self._waiting.values()), None)
+
     def get(self, event: EventId) -> Waiting | None:
         """Return a waiting event."""
         return self._waiting.get(event)

@@ -131,11 +131,13 @@ class Trials:
         if waiting.due_ms:
             self._failures.note_lateness(now_ms() - waiting.due_ms)
         async with breaker.admission():
+            began = time.monotonic()
             self._running[waiting.id] = waiting.attempts + 1
             try:
                 error = await attempts.attempt(entry)
             finally:
                 del self._running[waiting.id]
+            attempts.target.handler_seconds.observe(time.monotonic() - began)
             is_down = error is not None and breaker.takes(error, is_retry=waiting.attempts > 0)
             if error is None:
                 breaker.succeeded()

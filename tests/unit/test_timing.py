@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.support.source import FakeSource
 from tests.unit.test_runner import Bench, record
 from trunkline.delivery.timing import BOUNDS_S, LONGEST_RUN, Histogram, RunTimer
 from trunkline.errors import DependencyDown
@@ -95,3 +96,21 @@ async def test_waiting_for_the_breaker_is_no_work(options):
     histogram = bench.target.handler_seconds
     assert sum(histogram.counts) == 1
     assert histogram.sum_s < 0.2
+
+
+@pytest.mark.parametrize("options", [{}, {"concurrency": 2}, {"shape": "batch"}])
+async def test_taking_a_partition_over_is_no_part_of_its_first_event(options):
+    """It came before; to subtract it would make the sum of all durations negative."""
+
+    async def handle(event):
+        await asyncio.sleep(0.01)
+
+    class Slow(FakeSource):
+        async def take_over(self):
+            await asyncio.sleep(0.2)
+
+    bench = Bench(handle, Slow(), **options)
+    bench.feed([record(0)])
+    await bench.until_done()
+    await bench.runner.drain(1)
+    assert 0.005 < bench.target.handler_seconds.sum_s < 0.2

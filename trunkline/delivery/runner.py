@@ -107,6 +107,7 @@ class Runner(ABC):
         """Before the first event: learn what earlier owners of the partition held back."""
         if not self._took_over:
             await self.chain.take_over()
+            self.chain.held_up_s()  # that was before the first event, and is no part of its time
             self._took_over = True
 
     @abstractmethod

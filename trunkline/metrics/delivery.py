@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from faust.types import TP
 from prometheus_client.core import Metric
 
 from trunkline.delivery.app import DeliveryApp
@@ -140,6 +141,13 @@ class DeliveryMetrics:
             "1 when nothing has moved for TRUNKLINE_STUCK_AFTER_S and nothing excuses it.",
             _PARTITION,
             ((labels, row.stuck) for labels, row in labelled),
+        )
+        paused = self._app.is_paused
+        yield gauge(
+            "trunkline_partition_paused",
+            "1 while an operator has paused it.",
+            _PARTITION,
+            ((labels, paused(TP(row.topic, row.partition))) for labels, row in labelled),
         )
         yield gauge(
             "trunkline_partition_stands_seconds",

@@ -73,6 +73,7 @@ async def test_rules_and_dashboard_name_only_metrics_that_workers_expose(pods):
     asked |= {name for expression in dashboard_expressions() for name in names_in(expression)}
     assert len(asked) > 30
     asked.discard("trunkline_retries_oldest_seconds")  # only what waits has an age
+
     async def missing() -> set[str]:
         families = [await scrape(pod) for pod in pods.values()]
         return asked - {s.name for pod in families for f in pod.values() for s in f.samples}
@@ -81,7 +82,7 @@ async def test_rules_and_dashboard_name_only_metrics_that_workers_expose(pods):
         return not await missing()
 
     try:
-        await eventually(none_is_missing, 60)
+        await eventually(none_is_missing, 120)
     except AssertionError:
         pytest.fail(f"nobody exposes {sorted(await missing())}")
 

@@ -280,10 +280,15 @@ class Topology:
         """Return the topics that belong to no group: reports, orders, audit."""
         return [self.workers_topic(), self.control_topic(), self.audit_topic()]
 
+    def publishers_id(self, service: str) -> str:
+        """Return what the transactional ids of a service's publishers begin with."""
+        return self.real_name(f"{service}.publisher.")
+
     def _group(self, group: str) -> str:
         return self.real_name(self.plain_name(group))
 
-    def _topics_of_group(self, group: str) -> list[Topic]:
+    def group_topics(self, group: str) -> list[Topic]:
+        """Return the topics by which a group remembers what failed."""
         return [
             self.failures_topic(group),
             self.retries_changelog(group),
@@ -294,7 +299,7 @@ class Topology:
         """Return every topic that the application needs, in the order of the declaration."""
         topics = [replace(t, name=self.real_name(t.name)) for t in self.declared_topics]
         for service in self.services:
-            topics += self._topics_of_group(service.group) if service.group else []
+            topics += self.group_topics(service.group) if service.group else []
             topics += self.changelogs(service.name)
         topics += self.dead_letters_topics()
         if any(service.reads_dead_letters for service in self.services):
@@ -329,7 +334,7 @@ class Topology:
         names = (*service.reads, *service.publishes, *service.relays_to)
         topics = [self.topic(name) for name in dict.fromkeys(names)]
         if service.group:
-            topics += self._topics_of_group(service.group)
+            topics += self.group_topics(service.group)
             topics += [self.dead_letters_topic(name) for name in service.reads]
         if service.reads_dead_letters:
             topics += [*self.dead_letters_topics(), self.dead_letter_actions_topic()]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from trunkline.broker.cluster import EmbeddedBroker, ensure_broker
 from trunkline.broker.jars import KAFKA_VERSION
 from trunkline.broker.ports import find_free_port
+from trunkline.broker.security import SecurityOptions
 from trunkline.broker.status import BrokerStatus, NodeStatus
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "BrokerStatus",
     "EmbeddedBroker",
     "NodeStatus",
+    "SecurityOptions",
     "ensure_broker",
     "find_free_port",
 ]

@@ -14,8 +14,15 @@ from trunkline.broker.ports import (
     controller_port,
     find_free_port,
     require_free,
+    ssl_port,
 )
 from trunkline.broker.process import kill
+from trunkline.broker.security import (
+    BrokerSecurity,
+    SecurityOptions,
+    make_security,
+    read_security,
+)
 from trunkline.broker.state import read_state
 from trunkline.broker.status import BrokerStatus, describe
 from trunkline.broker.storage import stored_nodes
@@ -41,7 +48,13 @@ class EmbeddedBroker:
 
     """
 
-    def __init__(self, directory: Path, port: int = EMBEDDED_PORT, nodes: int = 1) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        port: int = EMBEDDED_PORT,
+        nodes: int = 1,
+        secure: SecurityOptions | None = None,
+    ) -> None:
         """Describe a broker; nothing is started.
 
         Args:
@@ -49,6 +62,8 @@ class EmbeddedBroker:
             port: Where node 0 listens; node ``i`` listens at ``port + i``, and as a controller at
                 ``port + 10 + i``. 0 takes ports that are free.
             nodes: 1, or 3 for replication and failover.
+            secure: TLS, users and ACLs for a broker that has no data yet; what has data keeps
+                what it was made with.
 
         Raises:
             ConfigurationError: Kafka cannot work with one of these.
@@ -67,14 +82,18 @@ class EmbeddedBroker:
             )
         self.port = port or find_free_port(nodes)
         self.nodes = nodes
+        self._secure = secure
         self._layout = Layout(self.directory)
         self._nodes = Nodes(self._layout, nodes, self.port)
 
     @classmethod
-    def of(cls, settings: Settings, nodes: int | None = None) -> EmbeddedBroker:
+    def of(
+        cls, settings: Settings, nodes: int | None = None, secure: SecurityOptions | None = None
+    ) -> EmbeddedBroker:
         """Return the project's broker; with as many nodes as its data has, unless told."""
         folder = settings.broker_dir.absolute()
-        return cls(folder, settings.broker_port, nodes or stored_nodes(Layout(folder)) or 1)
+        stored = stored_nodes(Layout(folder))
+        return cls(folder, settings.broker_port, nodes or stored or 1, secure)
 
     @property
     def bootstrap_servers(self) -> str:
@@ -82,6 +101,11 @@ class EmbeddedBroker:
         state = read_state(self._layout.state)
         port = state.port if state else self.port
         return ",".join(f"{HOST}:{client_port(port, node)}" for node in range(self.nodes))
+
+    @property
+    def security(self) -> BrokerSecurity | None:
+        """Return its passwords and certificates; None when it takes anyone."""
+        return read_security(self._layout)
 
     def start(self, *, reset: bool = False, say: Say = quiet) -> bool:
         """Start the nodes that do not run, and wait until the cluster answers as a whole.
@@ -106,6 +130,8 @@ class EmbeddedBroker:
                 self._layout.remove()
                 self._layout.make()
             missing = self._missing()
+            if self._secure is not None and not stored_nodes(self._layout):
+                make_security(self._layout, self._secure)
             if missing:
                 self._nodes.launch(missing, kafka or install(say))
             return bool(missing)
@@ -165,6 +191,8 @@ class EmbeddedBroker:
         # Only under the lock: another start may be taking these very ports.
         require_free(client_port(self.port, node) for node in missing)
         require_free(controller_port(self.port, node) for node in missing)
+        if self.security is not None or self._secure is not None:
+            require_free(ssl_port(self.port, node) for node in missing)
         return missing
 
     def _require_same_shape(self) -> None:
@@ -174,6 +202,11 @@ class EmbeddedBroker:
                 f"{self.directory} holds the data of {_count(stored)}, and {_count(self.nodes)} "
                 f"{'was' if self.nodes == 1 else 'were'} asked for. Start it with "
                 f"--nodes {stored}, delete that data with --reset, or choose another --dir."
+            )
+        if stored and self._secure is not None and self.security is None:
+            raise ConfigurationError(
+                f"{self.directory} holds the data of a broker without security: delete it with "
+                "--reset, or choose another --dir."
             )
         state = read_state(self._layout.state)
         if state and state.port != self.port and self._nodes.running():

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from trunkline.broker.layout import Layout
 from trunkline.broker.ports import HOST, client_port, controller_port
+from trunkline.broker.security import read_security
 
 #: A 1 MiB value with its key and headers, and a batch's overhead; Kafka's default takes neither.
 MESSAGE_MAX_BYTES = 2 * 1024 * 1024
@@ -27,15 +28,24 @@ def server_properties(layout: Layout, node: int, nodes: int, port: int) -> dict[
         "node.id": str(node),
         "controller.quorum.voters": voters,
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "listeners": f"PLAINTEXT://{HOST}:{client_port(port, node)},"
-        f"CONTROLLER://{HOST}:{controller_port(port, node)}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{client_port(port, node)}",
         "log.dirs": str(layout.node_data(node)),
         **_replication(nodes),
         **_SIZES,
         **_GROUPS,
         **_FAILOVER,
+        **_listeners(layout, node, port),
+    }
+
+
+def _listeners(layout: Layout, node: int, port: int) -> dict[str, str]:
+    security = read_security(layout)
+    if security is not None:
+        return security.server_properties(node, port)
+    return {
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": f"PLAINTEXT://{HOST}:{client_port(port, node)},"
+        f"CONTROLLER://{HOST}:{controller_port(port, node)}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{client_port(port, node)}",
     }
 
 

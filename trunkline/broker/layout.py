@@ -5,6 +5,7 @@
     data/node-0/            Kafka's log.dirs; what is here decides how many nodes there are
     conf/node-0.properties  written anew at every start
     logs/node-0.log         Kafka's log; node-0.out is what the Java runtime itself printed
+    secure/                 passwords and certificates of a secure broker (security.py)
     state.json              which processes run, and where they listen
     lock                    held while a start or stop is under way
 """
@@ -55,6 +56,11 @@ class Layout:
         """File that tells what runs."""
         return self.directory / "state.json"
 
+    @property
+    def security(self) -> Path:
+        """Folder of passwords and certificates; a broker without it takes anyone."""
+        return self.directory / "secure"
+
     def node_data(self, node: int) -> Path:
         """Return a node's folder of records."""
         return self.data / f"node-{node}"
@@ -97,7 +103,7 @@ class Layout:
 
     def remove(self) -> None:
         """Delete what the broker wrote, and nothing else that someone put into its folder."""
-        for folder in (self.data, self.unfinished_data, self.conf, self.logs):
+        for folder in (self.data, self.unfinished_data, self.conf, self.logs, self.security):
             shutil.rmtree(folder, ignore_errors=True)
         self.state.unlink(missing_ok=True)
 

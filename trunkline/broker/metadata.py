@@ -7,12 +7,16 @@ refused connection is what is expected.
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from dataclasses import dataclass
+from typing import Any
 
+from aiokafka.protocol.admin import SaslAuthenticateRequest_v1, SaslHandShakeRequest_v1
 from aiokafka.protocol.metadata import MetadataRequest_v5
 
 from trunkline.broker.ports import HOST
+from trunkline.broker.security import ADMIN, BrokerSecurity
 
 _SIZE = struct.Struct(">i")
 
@@ -35,23 +39,31 @@ class ClusterView:
     leaderless: tuple[str, ...]
 
 
-def ask(port: int, timeout_s: float = 2.0) -> ClusterView | None:
+def ask(
+    port: int, security: BrokerSecurity | None = None, timeout_s: float = 2.0
+) -> ClusterView | None:
     """Ask the node at a port; None when it does not answer (yet)."""
     try:
         with socket.create_connection((HOST, port), timeout_s) as connection:
-            return _exchange(connection)
+            if security is None:
+                return _view(connection)
+            context = ssl.create_default_context(cafile=security.ca_file)
+            with context.wrap_socket(connection, server_hostname=HOST) as secured:
+                _log_in(secured, security.passwords[ADMIN])
+                return _view(secured)
     except (OSError, EOFError):
         return None
 
 
-def _exchange(connection: socket.socket) -> ClusterView:
-    request = MetadataRequest_v5(None, False)  # no names: all topics
-    header = request.build_request_header(correlation_id=1, client_id="trunkline-broker")
-    message = header.encode() + request.encode()
-    connection.sendall(_SIZE.pack(len(message)) + message)
-    [size] = _SIZE.unpack(_read(connection, _SIZE.size))
-    answer = _read(connection, size)
-    body = request.RESPONSE_TYPE.decode(answer[_SIZE.size :])  # what precedes is the correlation id
+def _log_in(connection: socket.socket, password: str) -> None:
+    _exchange(connection, SaslHandShakeRequest_v1("PLAIN"))
+    credentials = f"\0{ADMIN}\0{password}".encode()
+    if _exchange(connection, SaslAuthenticateRequest_v1(credentials)).error_code:
+        raise EOFError  # it does not know its users yet
+
+
+def _view(connection: socket.socket) -> ClusterView:
+    body = _exchange(connection, MetadataRequest_v5(None, False))  # no names: all topics
     return ClusterView(
         brokers=frozenset(broker[0] for broker in body.brokers),
         controller=body.controller_id,
@@ -63,6 +75,15 @@ def _exchange(connection: socket.socket) -> ClusterView:
             if partition[2] < 0
         ),
     )
+
+
+def _exchange(connection: socket.socket, request: Any) -> Any:
+    header = request.build_request_header(correlation_id=1, client_id="trunkline-broker")
+    message = header.encode() + request.encode()
+    connection.sendall(_SIZE.pack(len(message)) + message)
+    [size] = _SIZE.unpack(_read(connection, _SIZE.size))
+    answer = _read(connection, size)
+    return request.RESPONSE_TYPE.decode(answer[_SIZE.size :])  # what precedes: the correlation id
 
 
 def _read(connection: socket.socket, size: int) -> bytes:

@@ -1,6 +1,7 @@
 """The ports of the embedded broker: all of them are looked at before anything starts.
 
-Node ``i`` listens at ``port + i`` for clients and at ``port + 10 + i`` as controller, on loopback.
+Node ``i`` listens at ``port + i`` for clients, at ``port + 10 + i`` as controller and, in a secure
+cluster, at ``port + 20 + i`` for clients with certificates; on loopback.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from trunkline.errors import BrokerError
 
 HOST = "127.0.0.1"
 _CONTROLLERS = 10
+_SSL = 20
 
 # Below Linux's range for outgoing connections (32768 up): no client takes one by accident.
 _FREE_FROM, _FREE_TO = 20_000, 32_000
@@ -30,10 +32,16 @@ def controller_port(port: int, node: int) -> int:
     return port + _CONTROLLERS + node
 
 
+def ssl_port(port: int, node: int) -> int:
+    """Return where a node of a secure cluster listens for clients with certificates."""
+    return port + _SSL + node
+
+
 def all_ports(port: int, nodes: int) -> list[int]:
     """Return every port that a cluster uses, those for clients first."""
     ids = range(nodes)
-    return [client_port(port, i) for i in ids] + [controller_port(port, i) for i in ids]
+    kinds = (client_port, controller_port, ssl_port)
+    return [place(port, i) for place in kinds for i in ids]
 
 
 def find_free_port(nodes: int = 1) -> int:

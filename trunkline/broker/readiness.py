@@ -11,6 +11,7 @@ from trunkline.broker.logs import last_lines, reasons
 from trunkline.broker.metadata import ClusterView, ask
 from trunkline.broker.ports import client_port
 from trunkline.broker.process import is_running
+from trunkline.broker.security import BrokerSecurity, read_security
 from trunkline.broker.state import State
 from trunkline.errors import BrokerError
 
@@ -28,10 +29,10 @@ def wait_until_ready(
         BrokerError: One ended, or it took longer than ``timeout_s``.
 
     """
-    wanted = frozenset(nodes)
+    wanted, security = frozenset(nodes), read_security(layout)
     give_up_at = time.monotonic() + timeout_s
     while True:
-        missing = _what_is_missing(state, wanted)
+        missing = _what_is_missing(state, wanted, security)
         if not missing:
             return
         _require_running(layout, state, wanted)
@@ -43,9 +44,9 @@ def wait_until_ready(
         time.sleep(_POLL_S)
 
 
-def _what_is_missing(state: State, wanted: frozenset[int]) -> str:
+def _what_is_missing(state: State, wanted: frozenset[int], security: BrokerSecurity | None) -> str:
     """Return why the cluster is not ready; empty when it is."""
-    views = {node: ask(client_port(state.port, node)) for node in wanted}
+    views = {node: ask(client_port(state.port, node), security) for node in wanted}
     for node, view in sorted(views.items()):
         lack = _lack(view, wanted)
         if lack:

@@ -8,6 +8,7 @@ from trunkline.broker.layout import Layout
 from trunkline.broker.metadata import ask
 from trunkline.broker.ports import HOST, client_port, controller_port
 from trunkline.broker.process import is_running, memory_bytes
+from trunkline.broker.security import read_security
 from trunkline.broker.state import read_state
 from trunkline.broker.storage import stored_cluster_id
 
@@ -69,7 +70,8 @@ def describe(layout: Layout, port: int, stored: int) -> BrokerStatus:
     """
     state = read_state(layout.state)
     port = state.port if state else port
-    views = [ask(client_port(port, node)) for node in range(stored)] if state else []
+    security = read_security(layout)
+    views = [ask(client_port(port, node), security) for node in range(stored)] if state else []
     nodes = []
     for node in range(stored):
         pid = state.pid(node) if state else None

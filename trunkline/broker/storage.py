@@ -12,6 +12,7 @@ from pathlib import Path
 from trunkline.broker.config import log4j_properties, render, server_properties
 from trunkline.broker.layout import Layout
 from trunkline.broker.process import java_command, run
+from trunkline.broker.security import read_security, write_privately
 
 
 def stored_nodes(layout: Layout) -> int:
@@ -30,7 +31,7 @@ def write_configuration(layout: Layout, nodes: int, port: int) -> None:
     """Write what every node is started with."""
     for node in range(nodes):
         properties = server_properties(layout, node, nodes, port)
-        layout.properties(node).write_text(render(properties), "utf-8")
+        write_privately(layout.properties(node), render(properties))
         layout.log4j(node).write_text(render(log4j_properties(layout, node)), "utf-8")
 
 
@@ -45,13 +46,15 @@ def format_storage(
     """
     shutil.rmtree(layout.unfinished_data, ignore_errors=True)
     cluster_id = _new_cluster_id()
+    security = read_security(layout)
+    users = security.format_arguments() if security else []
 
     def format_one(node: int) -> None:
         properties = server_properties(layout, node, nodes, port)
         properties["log.dirs"] = str(layout.unfinished_data / f"node-{node}")
         path = layout.conf / f"format-{node}.properties"
-        path.write_text(render(properties), "utf-8")
-        arguments = ["format", "--cluster-id", cluster_id, "--config", str(path)]
+        write_privately(path, render(properties))
+        arguments = ["format", "--cluster-id", cluster_id, "--config", str(path), *users]
         tool, log4j = "kafka.tools.StorageTool", layout.log4j(node)
         command = java_command(jars, tool, *arguments, log4j=log4j, flags=flags)
         run(command, f"Formatting the data of node {node} in {layout.data}")

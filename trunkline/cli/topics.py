@@ -92,6 +92,33 @@ def ls(as_json: bool) -> None:
     _console().print(table)
 
 
+@topics.command()
+@click.option("--service", "-s", "names", multiple=True, help="Only this one; several times too.")
+@click.option(
+    "--principal",
+    default="User:{service}",
+    show_default=True,
+    help="Who the services are in Kafka; such as 'User:CN={service}' for certificates.",
+)
+@click.option("--commands", is_flag=True, help="Print kafka-acls commands.")
+@click.option(
+    "--apply", "applied", is_flag=True, help="Grant them now; needs Alter on the cluster."
+)
+@_json_option
+def acls(
+    names: tuple[str, ...], principal: str, commands: bool, applied: bool, as_json: bool
+) -> None:
+    """Print the rights that each service needs in Kafka, and no others.
+
+    Services, and two roles for people: 'operator' (retries, dlq, tail, status) and 'topics-admin'
+    (topics plan and apply). They follow from the topology, TRUNKLINE_NAMESPACE included. --apply
+    adds what is missing and takes nothing away.
+    """
+    from trunkline.cli.topics_acls import show_acls  # noqa: PLC0415  # only this needs it
+
+    show_acls(load_settings(), names, principal, commands=commands, apply=applied, as_json=as_json)
+
+
 def _show(result: Plan, settings: Settings, *, as_json: bool, applied: bool) -> None:
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=2))

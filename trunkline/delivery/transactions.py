@@ -87,7 +87,8 @@ class TransactionalProducer:
 
     Args:
         connection: How to reach Kafka.
-        client_id: Name for the broker's logs; the transactional id is made of it.
+        client_id: Name for the broker's logs.
+        transactional_id: What the transactional id begins with; unset is the client's name.
         timeout_s: How long a post may take until its commit is begun.
         commit_timeout_s: How long the answer to a commit is waited for.
         max_request_bytes: Largest record; see :class:`RecordProducer`.
@@ -100,6 +101,7 @@ class TransactionalProducer:
         connection: KafkaConnection,
         client_id: str,
         *,
+        transactional_id: str = "",
         timeout_s: float = 10.0,
         commit_timeout_s: float = 30.0,
         max_request_bytes: int = MAX_REQUEST_BYTES,
@@ -114,7 +116,7 @@ class TransactionalProducer:
             request_timeout_s=timeout_s,
             max_batch_bytes=min(max_request_bytes, _BATCH_BYTES),
             metadata_max_age_s=metadata_max_age_s,
-            transactional_id=f"{client_id}-{uuid.uuid4()}",
+            transactional_id=f"{transactional_id or client_id}-{uuid.uuid4()}",
             # A publisher that dies in the middle blocks committed readers for this long.
             transaction_timeout_s=timeout_s + 5,
         )

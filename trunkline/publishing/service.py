@@ -76,7 +76,11 @@ class PublisherService:
         }
         timeout_s = self.settings.publish_timeout_s
         self._single = RecordProducer(request_timeout_s=timeout_s, **options)
-        self._lists = TransactionalProducer(timeout_s=timeout_s, **options)
+        self._lists = TransactionalProducer(
+            transactional_id=f"{self.topology.publishers_id(self.service)}{self.settings.pod_name}",
+            timeout_s=timeout_s,
+            **options,
+        )
         self._keeper = asyncio.create_task(self._keep_connected(), name="publisher")
 
     async def stop(self, timeout_s: float = 2.0) -> None:

@@ -131,7 +131,7 @@ class Cluster:
             int(CHANGE_TIMEOUT_S * 1000),
             False,
         )
-        response = await self._send(request)
+        response = await self.send(request)
         for name, code, message in response.topic_errors:
             _raise_for("create", name, code, message)
 
@@ -144,7 +144,7 @@ class Cluster:
 
         """
         wanted = {topic.name: topic.altered_configs for topic in topics}
-        response = await self._send(IncrementalAlterConfigsRequest(wanted))
+        response = await self.send(IncrementalAlterConfigsRequest(wanted))
         for code, message, _, name in response.resources:
             _raise_for("change the settings of", name, code, message)
 
@@ -161,7 +161,7 @@ class Cluster:
             int(CHANGE_TIMEOUT_S * 1000),
             False,
         )
-        response = await self._send(request)
+        response = await self.send(request)
         for name, code, message in response.topic_errors:
             _raise_for("add partitions to", name, code, message)
 
@@ -185,8 +185,13 @@ class Cluster:
         random.shuffle(nodes)
         return nodes
 
-    async def _send(self, request: Any) -> Any:
-        """Send a change to any broker that answers; it forwards it to the controller."""
+    async def send(self, request: Any) -> Any:
+        """Send a change to any broker that answers; it forwards it to the controller.
+
+        Raises:
+            BrokerError: No broker answers.
+
+        """
         for node in self._nodes():
             try:
                 return await self._ask(node, request, CHANGE_TIMEOUT_S)

@@ -55,6 +55,7 @@ from trunkline.system.obedience import Obedience
 from trunkline.system.reporter import Reporter
 from trunkline.system.view import SystemView
 from trunkline.topics import check_service_topics
+from trunkline.topics.rights import check_service_rights
 from trunkline.topology import Service, Topology
 from trunkline.web.dead_letters import dead_letter_routes
 from trunkline.web.notifications import HubLimits, NotificationHub
@@ -111,7 +112,7 @@ class _Wiring:
             settings,
             web_application_options={"client_max_size": settings.max_body_bytes},
         )
-        self.app.gate.checks.append(self._check_topics)
+        self.app.gate.checks += [self._check_rights, self._check_topics]
         wire = {
             "db-server": self._wire_db_server,
             "engine": self._wire_engine,
@@ -343,6 +344,9 @@ class _Wiring:
     def _is_consuming(self) -> tuple[bool, str]:
         reason = why_not_consuming(self.app)
         return not reason, reason or "working"
+
+    async def _check_rights(self) -> None:
+        await check_service_rights(self.settings.connection, self.topology, self.service.name)
 
     async def _check_topics(self) -> None:
         await check_service_topics(self.settings.connection, self.topology, self.service.name)

@@ -23,6 +23,10 @@ class BrokerError(TrunklineError):
     """Kafka could not be started, reached or asked."""
 
 
+class RefusedError(BrokerError):
+    """Kafka is there and does not take this client: TLS, SASL or rights are set wrongly."""
+
+
 class TopologyError(TrunklineError):
     """What stands in the cluster does not fit what the topology declares."""
 

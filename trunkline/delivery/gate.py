@@ -15,13 +15,15 @@ from aiokafka.errors import KafkaError
 from mode import Service
 
 from trunkline.connection import KafkaConnection
-from trunkline.errors import BrokerError, ConfigurationError, TrunklineError
+from trunkline.errors import BrokerError, ConfigurationError, RefusedError, TrunklineError
 from trunkline.settings import Settings
-from trunkline.topics.connecting import quiet_aiokafka
+from trunkline.topics.connecting import no_answer, quiet_aiokafka
 
 logger = logging.getLogger(__name__)
 
 _RETRY_S = 0.5
+#: A broker that starts may not know its users yet: only who refuses us again and again means it.
+_REFUSALS = 2
 
 
 class BrokerGate(Service):
@@ -51,6 +53,8 @@ class BrokerGate(Service):
             try:
                 for check in self.checks:
                     await check()
+            except RefusedError as error:
+                abort(error)
             except BrokerError as error:
                 logger.warning("Kafka went away again: %s", error)
             except TrunklineError as error:
@@ -59,13 +63,17 @@ class BrokerGate(Service):
                 self.open = True
 
     async def _wait_for_broker(self) -> None:
-        told = False
+        told, refused = False, 0
         while not self._is_stopping():
             try:
                 await answers(self._connection)
-            except KafkaError as error:
+            except KafkaError:
+                reason = await no_answer(self._connection)
+                refused = refused + 1 if isinstance(reason, RefusedError) else 0
+                if refused > _REFUSALS:
+                    abort(reason)
                 if not told:
-                    logger.warning("Waiting for Kafka at %s: %s", self._connection, error)
+                    logger.warning("Waiting for Kafka: %s", reason)
                     told = True
                 await asyncio.sleep(_RETRY_S)
             else:

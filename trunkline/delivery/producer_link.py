@@ -18,7 +18,9 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, ProducerClosed
 from aiokafka.producer import sender
 
 from trunkline.connection import KafkaConnection
-from trunkline.errors import BrokerError, PublishError
+from trunkline.errors import BrokerError, PublishError, RefusedError
+from trunkline.security.denial import denied, is_denied
+from trunkline.topics.connecting import no_answer
 
 #: How long a killed link's tasks may take to notice.
 _KILL_TIMEOUT_S = 1.0
@@ -91,11 +93,7 @@ class ProducerLink:
                 await producer.start()
             started = True
         except (KafkaError, OSError, TimeoutError) as error:
-            raise BrokerError(
-                f"Kafka at {options.connection} cannot be reached "
-                f"({explain(error)}). Start it ('trunkline broker start'), or set "
-                "KAFKA_BOOTSTRAP_SERVERS to where it is."
-            ) from error
+            raise await _not_opened(error, options) from error
         finally:
             if not started:
                 await _kill(producer)
@@ -163,10 +161,22 @@ class ProducerLink:
         await _kill(self.producer)
 
 
+async def _not_opened(error: BaseException, options: LinkOptions) -> BrokerError:
+    """Return why a link cannot be opened: a client tells only that it found no broker."""
+    if is_denied(error):
+        said = denied(error, transactional_id=options.transactional_id)
+        return RefusedError(f"Kafka at {options.connection} refuses us: {said}")
+    if isinstance(error, KafkaConnectionError):
+        return await no_answer(options.connection)
+    return BrokerError(f"Kafka at {options.connection} cannot be reached ({explain(error)}).")
+
+
 def explain(error: BaseException) -> str:
     """Return an error as words: its text, else its class's name."""
     if isinstance(error, KafkaConnectionError):
         return "no broker answers"
+    if is_denied(error):
+        return denied(error)
     return str(error) or type(error).__name__
 
 

@@ -19,7 +19,7 @@ from trunkline.topics.cluster import Cluster
 #: Codes of Kafka's ``ResourceType``, ``PatternType`` and ``AclOperation``.
 _RESOURCES = {"topic": 2, "group": 3, "cluster": 4, "transactional-id": 5}
 _LITERAL, _PREFIXED = 3, 4
-_OPERATIONS = {
+OPERATIONS = {
     "Read": 3,
     "Write": 4,
     "Create": 5,
@@ -104,7 +104,7 @@ def bindings_of(acls: Iterable[Acl], principal: str) -> list[Binding]:
             _PREFIXED if acl.prefixed else _LITERAL,
             principal,
             _ANY_HOST,
-            _OPERATIONS[operation],
+            OPERATIONS[operation],
             _ALLOW,
         )
         for acl in acls

@@ -8,9 +8,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import NamedTuple
 
 from trunkline.connection import KafkaConnection
-from trunkline.errors import ConfigurationError
+from trunkline.errors import BrokerError, ConfigurationError, RefusedError
+from trunkline.security.refusal import NOT_KAFKA, is_certain, why_refused
 
 _LOGGERS = ("aiokafka", "aiokafka.conn", "aiokafka.cluster")
 _PROBE_TIMEOUT_S = 1.0
@@ -55,29 +57,55 @@ def check_addresses(connection: KafkaConnection) -> None:
 
 async def why_no_answer(connection: KafkaConnection) -> str:
     """Return a message that says which server does not answer, why, and what to do."""
-    servers = connection.servers
-    reasons = await asyncio.gather(*(_probe(server) for server in servers))
+    return str(await no_answer(connection))
+
+
+async def no_answer(connection: KafkaConnection) -> BrokerError:
+    """Return an error that says which server does not answer, why, and what to do.
+
+    Returns:
+        A :class:`RefusedError` when a broker is there and refuses us: waiting does not help.
+
+    """
+    with quiet_aiokafka():
+        answers = await asyncio.gather(
+            *(_probe(server, connection) for server in connection.servers)
+        )
+    reasons = [answer.reason for answer in answers]
     if len(set(reasons)) == 1:
         text = f"Kafka at {connection} does not answer: {reasons[0]}"
     else:
-        pairs = (f"{server}: {reason}" for server, reason in zip(servers, reasons, strict=True))
-        text = f"Kafka does not answer ({'; '.join(pairs)})"
-    if all(server.startswith(_LOOPBACK) for server in servers):
-        return f"{text}; start it with: trunkline broker start"
-    return f"{text}; check KAFKA_BOOTSTRAP_SERVERS and that the cluster is up"
+        pairs = zip(connection.servers, reasons, strict=True)
+        text = f"Kafka does not answer ({'; '.join(f'{one}: {why}' for one, why in pairs)})"
+    if any(answer.refuses for answer in answers):
+        return RefusedError(text.replace("does not answer", "refuses us", 1))
+    if all(server.startswith(_LOOPBACK) for server in connection.servers):
+        return BrokerError(f"{text}; start it with: trunkline broker start")
+    return BrokerError(f"{text}; check KAFKA_BOOTSTRAP_SERVERS and that the cluster is up")
 
 
-async def _probe(server: str) -> str:
+class _Answer(NamedTuple):
+    reason: str
+    refuses: bool = False
+
+
+async def _probe(server: str, connection: KafkaConnection) -> _Answer:
     host, _, port = server.rpartition(":")
     try:
         async with asyncio.timeout(_PROBE_TIMEOUT_S):
             _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
     except TimeoutError:
-        return "no connection within a second"
+        return _Answer("no connection within a second")
     except OSError as error:
-        return _strerror(error)
+        return _Answer(_strerror(error))
     writer.close()
-    return "it takes connections but does not speak Kafka (is it starting, or is TLS needed?)"
+    try:
+        reason = await why_refused(server, connection)
+    except TimeoutError:
+        return _Answer(NOT_KAFKA)
+    if reason is None:
+        return _Answer("it answers now, and did not a moment ago")
+    return _Answer(reason, is_certain(reason))
 
 
 def _strerror(error: OSError) -> str:

@@ -26,7 +26,7 @@ ASKS_KAFKA = {
     "up": [],
 }
 #: These run a broker or whole systems of their own, print what is known without one, or go on.
-ASKS_NOBODY = {"asyncapi", "completion", "demo", "verify", "dlq import"}
+ASKS_NOBODY = {"asyncapi", "completion", "demo", "verify", "dlq import", "topics acls"}
 
 
 def leaves(command, path=()):
@@ -154,7 +154,7 @@ def test_names_the_closest_topic_or_group(run, words, closest):
         (["publish", "user."], ["user.notification.sent", "user.activity"]),
         (["retries", "ls", "--group", "eng"], ["engine-group"]),
         (["dlq", "ls", "--topic", "auth"], ["auth.registered"]),
-        (["topics", ""], ["apply", "ls", "plan"]),
+        (["topics", ""], ["acls", "apply", "ls", "plan"]),
         (["tail", "--no-h"], ["--no-headers"]),
     ],
 )

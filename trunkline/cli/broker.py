@@ -11,11 +11,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from trunkline.broker import KAFKA_VERSION, BrokerStatus, EmbeddedBroker
+from trunkline.broker import KAFKA_VERSION, BrokerStatus, EmbeddedBroker, SecurityOptions
 from trunkline.broker.logs import follow, last_lines
 from trunkline.cli.suggesting import SuggestingGroup
 from trunkline.errors import BrokerError
 from trunkline.settings import Settings, load_settings
+from trunkline.topics.acls import OPERATOR, TOPICS_ADMIN
+from trunkline.topology import Topology
 
 _directory = click.option(
     "--dir",
@@ -49,17 +51,29 @@ def broker() -> None:
 )
 @_directory
 @click.option("--reset", is_flag=True, help="Delete all its records first.")
+@click.option("--secure", is_flag=True, help="With TLS, a user for each service, and ACLs.")
 @_as_json
 def start(
-    nodes: str | None, port: int | None, directory: Path | None, reset: bool, as_json: bool
+    nodes: str | None,
+    port: int | None,
+    directory: Path | None,
+    *,
+    reset: bool,
+    secure: bool,
+    as_json: bool,
 ) -> None:
-    """Start it in the background, and return when it is ready."""
+    """Start it in the background, and return when it is ready.
+
+    --secure holds from its first start (or --reset) on: every client needs TLS and a user then, and
+    all but 'admin' only have the rights that they were granted (trunkline topics acls --apply).
+    """
     settings = _settings(directory, port)
     if not settings.uses_embedded_broker:
         _say_external(settings, as_json)
         return
     began_at = time.monotonic()
-    embedded = EmbeddedBroker.of(settings, int(nodes) if nodes else None)
+    options = SecurityOptions(_users()) if secure else None
+    embedded = EmbeddedBroker.of(settings, int(nodes) if nodes else None, options)
     started = embedded.start(reset=reset, say=lambda line: click.echo(line, err=True))
     if as_json:
         click.echo(json.dumps({"started": started, **asdict(embedded.status())}))
@@ -69,6 +83,9 @@ def start(
             f"({time.monotonic() - began_at:.1f} s). Data in {embedded.directory}; "
             "end it with: trunkline broker stop"
         )
+        if embedded.security:
+            folder = embedded.security.folder
+            click.echo(f"Clients need a user: source {folder}/admin.env, or another one there.")
     else:
         click.echo(f"It runs already: Apache Kafka at {embedded.bootstrap_servers}.")
 
@@ -123,6 +140,10 @@ def logs(directory: Path | None, node: int, lines: int, following: bool) -> None
             click.echo(line)
     except KeyboardInterrupt:
         return
+
+
+def _users() -> list[str]:
+    return [*(service.name for service in Topology().services), OPERATOR, TOPICS_ADMIN]
 
 
 def _settings(directory: Path | None, port: int | None = None) -> Settings:

@@ -199,6 +199,7 @@ class _Wiring:
         self.app.before_consumer.append(view)
         context = ConsoleContext(self.settings, self.topology, self.access)
         self._wire_operating(context)
+        context.view = view
         console = self._started(Console(context))
         self.routes += console.routes()
 

@@ -37,7 +37,7 @@ class Deeds:
 
     def __call__(self, context: ConsoleContext) -> Section:
         async def data(request: web.Request) -> dict[str, Any]:
-            return {"asked": {"name": ""}, "topics": []}
+            return {"refusal": {"status": 0, "what": "nothing", "todo": ""}}
 
         async def preview(body: Note, caller: object) -> Preview:
             return Preview("It would be noted.")
@@ -46,7 +46,7 @@ class Deeds:
             self.done.append((caller.name, body.text))
             return Outcome("It was noted.")
 
-        page = Page("deeds", "Deeds", "topics/list.html", data, nav="Deeds", key="d")
+        page = Page("deeds", "Deeds", "refused.html", data, nav="Deeds", key="d")
         return Section([page], [Action("deeds/note", "Note it", Note, preview, perform)])
 
 

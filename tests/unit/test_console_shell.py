@@ -21,6 +21,8 @@ from trunkline.topology import Topology
 from trunkline.web.safety.access import Access
 from trunkline.web.safety.guard import secure
 
+#: The simplest one there is.
+_TEMPLATE = "refused.html"
 EVIL = "<script>alert('x')</script>\u202e"
 
 
@@ -53,7 +55,8 @@ class World:
             if self.error is not None:
                 raise self.error
             query = asked(request, Query)
-            return {"asked": query, "topics": [{"name": EVIL, "partitions": query.limit}]}
+            animals = {"status": query.limit, "what": EVIL, "todo": ""}
+            return {"asked": query, "refusal": animals}
 
         async def preview(body, caller):
             return Preview(f"{body.count} would be fed.", count=body.count, possible=body.count > 0)
@@ -68,7 +71,7 @@ class World:
             self.fed += body.count
             return Outcome(f"{body.count} were fed.", count=body.count)
 
-        page = Page("zoo", "Zoo", "topics/list.html", data, query=Query, nav="Zoo", key="z")
+        page = Page("zoo", "Zoo", _TEMPLATE, data, query=Query, nav="Zoo", key="z")
         return Section([page], [Action("zoo/feed", "Feed them", Feed, preview, perform)])
 
 
@@ -98,7 +101,7 @@ async def test_a_page_is_html_and_the_same_data_as_json(client):
     assert 'href="/api/zoo?limit=7"' in html
     assert '<a href="/console/zoo" aria-current="page" data-key="z">Zoo</a>' in html
     twin = await (await client.get("/api/zoo?limit=7")).json()
-    assert twin["topics"] == [{"name": EVIL, "partitions": 7}]
+    assert twin["refusal"] == {"status": 7, "what": EVIL, "todo": ""}
 
 
 async def test_what_others_wrote_is_escaped(client):

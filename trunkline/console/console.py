@@ -17,6 +17,7 @@ from trunkline.console.sections import SECTIONS
 from trunkline.console.serving import Answer, Serving
 from trunkline.console.signing_in import SigningIn
 from trunkline.console.static_files import StaticFiles
+from trunkline.delivery.startstop import Startable
 
 
 class Console:
@@ -39,6 +40,8 @@ class Console:
         self._routes = [route for section in made for route in section.routes]
         self._static = StaticFiles()
         self._jobs = Jobs()
+        self._parts: list[Startable] = [self._jobs]
+        self._parts += [part for section in made for part in section.parts]
         shared = {"version": __version__, "namespace": context.settings.namespace}
         self._renderer = Renderer(self.pages, self._static, shared)
         self._serving = Serving(self._renderer, self._jobs)
@@ -47,11 +50,13 @@ class Console:
 
     async def start(self) -> None:
         """Begin."""
-        await self._jobs.start()
+        for part in self._parts:
+            await part.start()
 
     async def stop(self) -> None:
-        """Stop the actions that run."""
-        await self._jobs.stop()
+        """Stop the actions and the streams that run."""
+        for part in reversed(self._parts):
+            await part.stop()
 
     def routes(self) -> list[web.RouteDef]:
         """Return all routes, for the worker's web application."""

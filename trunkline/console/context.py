@@ -10,6 +10,7 @@ from trunkline.dead_letters.index import DeadLetterIndex
 from trunkline.dead_letters.runs import Runs
 from trunkline.retries.live import LiveRetries
 from trunkline.settings import Settings
+from trunkline.system.view import SystemView
 from trunkline.topology import Topology
 from trunkline.web.safety.access import Access
 from trunkline.web.safety.masking import Masking
@@ -31,6 +32,7 @@ class ConsoleContext:
         runs: Redrives and discards of this process.
         audit: Where actions are noted.
         trail: What has been noted.
+        view: The whole system, as its pods report it.
 
     """
 
@@ -43,6 +45,7 @@ class ConsoleContext:
     runs: Runs | None = None
     audit: AuditLog | None = None
     trail: AuditTrail | None = None
+    view: SystemView | None = None
 
     def __post_init__(self) -> None:
         self.masking = Masking(self.settings.mask_fields)

@@ -6,12 +6,13 @@ A section is one function ``(context) -> Section``; all of them stand in ``secti
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from aiohttp import web
 
+from trunkline.delivery.startstop import Startable
 from trunkline.web.safety.caller import Caller
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -130,9 +131,11 @@ class Section:
         pages: In the order of the navigation.
         actions: What can be done.
         routes: What is neither: streams and downloads. Guarded like all others.
+        parts: What starts and stops with the console.
 
     """
 
     pages: Sequence[Page] = ()
     actions: Sequence[Action[Any]] = ()
-    routes: Sequence[web.RouteDef] = field(default=())
+    routes: Sequence[web.RouteDef] = ()
+    parts: Sequence[Startable] = ()

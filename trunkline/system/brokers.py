@@ -42,6 +42,15 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Copies:
+    """Where a partition's copies are: ids of brokers."""
+
+    leader: int
+    replicas: tuple[int, ...] = ()
+    in_sync: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class BrokersView:
     """One reading.
 
@@ -50,6 +59,7 @@ class BrokersView:
         groups: Real group → topic and partition → where it stands.
         ends: Topic and partition → end of every topic of the topology.
         begins: The same, for their first offsets.
+        copies: Topic and partition → leader and copies of every topic of the topology.
         brokers: Brokers that are up.
         under_replicated: Partitions that lack in-sync copies, as ``topic[partition]``.
         leaderless: Partitions without a leader: nobody can write or read them.
@@ -62,6 +72,7 @@ class BrokersView:
     groups: Mapping[str, Mapping[tuple[str, int], Place]] = field(default_factory=dict)
     ends: Mapping[tuple[str, int], int] = field(default_factory=dict)
     begins: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    copies: Mapping[tuple[str, int], Copies] = field(default_factory=dict)
     brokers: int = 0
     under_replicated: tuple[str, ...] = ()
     leaderless: tuple[str, ...] = ()
@@ -197,6 +208,10 @@ async def read_brokers(consumer: Any, admin: Any, topology: Topology) -> Brokers
         groups=groups,
         ends={(p.topic, p.partition): end for p, end in ends.items()},
         begins={(p.topic, p.partition): begin for p, begin in begins.items()},
+        copies={
+            (p.topic, p.partition): Copies(p.leader, tuple(p.replicas), tuple(p.isr))
+            for p in partitions
+        },
         brokers=len(cluster.brokers()),
         under_replicated=_names(p for p in partitions if len(p.isr) < len(p.replicas)),
         leaderless=_names(p for p in partitions if p.leader < 0),

@@ -13,6 +13,7 @@ from mode import Service
 from trunkline.settings import Settings
 from trunkline.system.alarms import Alarm, Situation, alarms, health
 from trunkline.system.brokers import Brokers, BrokersView
+from trunkline.system.flow import Flow
 from trunkline.system.follower import TopicFollower
 from trunkline.system.groups import GroupState, group_states
 from trunkline.system.history import KEPT_S, STEP_S, History, Point
@@ -33,6 +34,7 @@ class SystemView(Service):
         workers: The pods.
         orders: What operators have ordered.
         history: What the charts show.
+        flow: How fast topics grow.
 
     Args:
         settings: Where Kafka is.
@@ -62,7 +64,10 @@ class SystemView(Service):
             self.orders.take,
             client_id=client_id,
         )
-        self._brokers = Brokers(settings.connection, topology, client_id=client_id)
+        self.flow = Flow()
+        self._brokers = Brokers(
+            settings.connection, topology, client_id=client_id, on_view=self.flow.note
+        )
         self._task: asyncio.Task[None] | None = None
 
     def on_init_dependencies(self) -> list[Any]:

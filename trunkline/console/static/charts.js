@@ -38,8 +38,9 @@ function options(element, chart) {
     height: HEIGHT,
     legend: { show: chart.series.length > 1 },
     cursor: { y: false },
-    scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(high ?? 0, 1) * 1.05] } },
-    axes: [axis, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => `${short(tick)}${chart.unit ?? ""}`) }],
+    scales: {
+      x: { range: (_, low, high) => (high > low ? [low, high] : [Date.now() / 1000 - 60, Date.now() / 1000]) }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(high ?? 0, 1) * 1.05] } },
+    axes: [{ ...axis, values: clock }, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => `${short(tick)}${chart.unit ?? ""}`) }],
     series: [
       {},
       ...chart.series.map((series, index) => ({
@@ -50,6 +51,12 @@ function options(element, chart) {
       })),
     ],
   };
+}
+
+// UTC, as all other times of the pages.
+function clock(_, ticks) {
+  const from = ticks.length > 1 && ticks[1] - ticks[0] < 60 ? 19 : 16;
+  return ticks.map((tick) => new Date(tick * 1000).toISOString().slice(11, from));
 }
 
 function short(value) {

@@ -9,7 +9,10 @@ export function morph(from, to) {
     if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue;
     return;
   }
-  if (from.hasAttribute("data-keep")) return;
+  if (from.hasAttribute("data-keep")) {
+    if (from.dataset.keep !== to.dataset.keep) from.replaceWith(document.importNode(to, true));
+    return;
+  }
   copyAttributes(from, to);
   if (from.hasAttribute("data-chart")) return; // charts.js draws what its attribute says
   morphChildren(from, to);

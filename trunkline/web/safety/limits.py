@@ -52,10 +52,11 @@ class SignInLimits:
         """Count a try; return 0, or in how many seconds it may be made (then it was none)."""
         now = self._clock()
         key = network_of(address)
-        own = self._by_address.get(key)
-        if own is None:
-            self._forget_idle(now)
-            own = self._by_address.setdefault(key, _Bucket(self._per_address, now))
+        # Taken out and put in again: those that were not seen for longest stand first.
+        own = self._by_address.pop(key, None) or _Bucket(self._per_address, now)
+        self._by_address[key] = own
+        if len(self._by_address) > _MAX_ADDRESSES:
+            del self._by_address[next(iter(self._by_address))]
         self._refill(own, self._per_address, now)
         self._refill(self._everybody, self._in_all, now)
         waits = [
@@ -73,11 +74,3 @@ class SignInLimits:
     def _refill(bucket: _Bucket, rate: int, now: float) -> None:
         bucket.tries = min(rate, bucket.tries + (now - bucket.at) * rate / 60)
         bucket.at = now
-
-    def _forget_idle(self, now: float) -> None:
-        if len(self._by_address) < _MAX_ADDRESSES:
-            return
-        # Whoever was away for a minute has all tries again: nothing is lost with them.
-        self._by_address = {k: b for k, b in self._by_address.items() if now - b.at < 60}
-        while len(self._by_address) >= _MAX_ADDRESSES:
-            del self._by_address[next(iter(self._by_address))]

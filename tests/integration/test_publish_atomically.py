@@ -10,6 +10,7 @@ from aiokafka.admin import NewTopic
 
 from tests.support.committed import read_committed
 from tests.support.kafka import admin, create_topics
+from tests.support.waiting import eventually
 from trunkline.connection import KafkaConnection
 from trunkline.delivery.producer import OutRecord
 from trunkline.delivery.transactions import OutcomeUnknownError, TransactionalProducer
@@ -139,3 +140,28 @@ async def test_a_commit_is_repeated_until_its_outcome_is_known(own_broker):
     visible = whole_posts(await read_committed(broker.bootstrap_servers, "t", 1))
     assert visible == {1: 5, 2: 5}
     await producer.stop(timeout_s=5)
+
+
+async def test_connects_again_without_being_posted_to(own_broker, namespace):
+    """A publisher that says 503 gets no posts: it must notice by itself that Kafka is back."""
+    broker = own_broker()
+    broker.start()
+    topic = f"{namespace}.lists"
+    await create_topics(broker.bootstrap_servers, {topic: 1})
+    producer = TransactionalProducer(
+        KafkaConnection.plaintext(broker.bootstrap_servers), "test", timeout_s=1.0
+    )
+    await producer.start()
+    try:
+        await producer.send_atomically(post(topic, 1))
+        broker.kill()
+        with pytest.raises(PublishError):
+            await producer.send_atomically(post(topic, 2))
+        assert not producer.connected
+        await asyncio.to_thread(broker.start)
+        await eventually(lambda: producer.connected, 20, "the producer to be connected again")
+        await producer.send_atomically(post(topic, 3))
+    finally:
+        await producer.stop()
+    records = await read_committed(broker.bootstrap_servers, topic, 1)
+    assert whole_posts(records) == {1: 5, 3: 5}

@@ -22,6 +22,7 @@ COMMANDS = {
     "dlq": "dlq",
     "publish": "publish",
     "retries": "retries",
+    "soak": "soak",
     "tail": "tail",
     "topics": "topics",
     "up": "up",

@@ -180,7 +180,7 @@ class TransactionalProducer:
 
     async def _work(self) -> None:
         while True:
-            await self._arrived.wait()
+            await self._wait_for_posts()
             self._arrived.clear()
             while self._posts:
                 group = self._next_group()
@@ -190,6 +190,12 @@ class TransactionalProducer:
                     for post in group:
                         post.fail("the publisher was stopped")  # unless it has its outcome
                         self._posts.remove(post)
+
+    async def _wait_for_posts(self) -> None:
+        """Connect again meanwhile: a publisher that says that it is away is not posted to."""
+        while self._link is None and not self._arrived.is_set():
+            await self._reopen()
+        await self._arrived.wait()
 
     def _next_group(self) -> list[_Post]:
         group: list[_Post] = []
@@ -267,11 +273,14 @@ class TransactionalProducer:
                     post.fail(f"Kafka did not take it within {self._timeout_s:g} s")
             if self._link is not None or all(post.future.done() for post in group):
                 return self._link
-            try:
-                self._link = await ProducerLink.open(self._options)
-            except BrokerError as error:
-                logger.warning("Publishing lists waits: %s", error)
-                await asyncio.sleep(_REOPEN_DELAY_S)
+            await self._reopen()
+
+    async def _reopen(self) -> None:
+        try:
+            self._link = await ProducerLink.open(self._options)
+        except BrokerError as error:
+            logger.warning("Publishing lists waits: %s", error)
+            await asyncio.sleep(_REOPEN_DELAY_S)
 
     async def _drop_link(self) -> None:
         link, self._link = self._link, None

@@ -36,6 +36,14 @@ class ServiceDatabase:
         """Return how many events of a topic (its real name) the engine has added up."""
         return self._count("SELECT COUNT(*) FROM applied_events WHERE topic = ?", topic)[0]
 
+    def places(self, table: str) -> Iterator[tuple[str, int, int]]:
+        """Yield topic (its real name), partition and offset of each event in a table."""
+        if not self._path.exists():
+            return
+        with closing(self._connect()) as connection:
+            query = f'SELECT topic, "partition", "offset" FROM {table}'  # noqa: S608  # our own
+            yield from connection.execute(query)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the write lock: handlers wait, at most about 25 s before they fail."""

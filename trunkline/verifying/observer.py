@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -48,7 +48,10 @@ class Observer:
 
     async def read_all(self, topic: str) -> list[ConsumerRecord]:
         """Return every committed record that the topic has now."""
-        found: list[ConsumerRecord] = []
+        return [record async for batch in self.read(topic) for record in batch]
+
+    async def read(self, topic: str) -> AsyncIterator[list[ConsumerRecord]]:
+        """Yield every committed record that the topic has now, some at a time."""
         async with AIOKafkaConsumer(
             topic,
             **self._connection.options(),
@@ -59,8 +62,18 @@ class Observer:
             # Positions, not records: transaction markers take offsets too.
             while not await _has_reached(consumer, end):
                 batches = await consumer.getmany(timeout_ms=_READ_TIMEOUT_MS)
-                found += [record for batch in batches.values() for record in batch]
-        return found
+                for batch in batches.values():
+                    yield batch
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        """Return the end of each partition, transaction markers included."""
+        consumer = AIOKafkaConsumer(topic, **self._connection.options())
+        try:
+            await consumer.start()
+            found = await consumer.end_offsets(list(consumer.assignment()))
+        finally:
+            await consumer.stop()  # also one that did not start: the broker may be away
+        return {place.partition: end for place, end in found.items()}
 
     async def delete_topics(self, topics: Sequence[str]) -> None:
         """Delete topics; Kafka forgets the offsets of them, and then the groups, by itself."""

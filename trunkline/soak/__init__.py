@@ -1,0 +1,1 @@
+"""Long runs with faults: real services, events that fail, kills, and an account to the last one."""

@@ -62,7 +62,8 @@ def soak(  # noqa: PLR0917  # click calls it by names
     """
     plan = Plan(minutes, rate, seed, every)
     folder = Path(tempfile.mkdtemp(prefix="trunkline-soak-"))
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells each outage many times
+    for name in ("aiokafka", "trunkline"):  # our own clients tell each outage many times
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     report: Report | None = None
     try:
         with _kafka(load_settings(), folder, int(nodes)) as (connection, broker):

@@ -51,8 +51,9 @@ def _after_failure(ledger: Ledger, failure: FailureRecord) -> RetryState:
     error = failure.error
     assert error is not None
     policy = ledger.policy_of(failure.id.topic)
+    failed_at_ms = ledger.trusted(error.at_ms)
     gives_up = error.kind != "transient" or policy.is_exhausted(
         failure.attempts, error.at_ms, error.at_ms
     )
-    due_ms = 0 if gives_up else ledger.due_ms(policy, failure.attempts, error.at_ms)
+    due_ms = 0 if gives_up else ledger.due_ms(policy, failure.attempts, failed_at_ms)
     return RetryState(failure.attempts, due_ms, error, error, gives_up)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from trunkline.delivery.handler import Context, Headers
 from trunkline.delivery.producer_call import OutRecord
 from trunkline.delivery.stacktrace import stacktrace_of
+from trunkline.delivery.steady_time import now_ms
 from trunkline.errors import InvalidEventError
 
 #: Longest message and stack trace that go into headers, in bytes: the failed record itself must
@@ -80,7 +80,7 @@ class Failure:
             stacktrace=""
             if isinstance(error, InvalidEventError)
             else stacktrace_of(error, MAX_STACKTRACE_BYTES),
-            at_ms=int(time.time() * 1000),
+            at_ms=now_ms(),
         )
 
 

@@ -9,9 +9,10 @@ import msgspec
 
 from models.failures import RetryEntry
 from trunkline.delivery.producer_call import OutRecord
+from trunkline.delivery.steady_time import now_ms
 from trunkline.retries.attempt import Attempts
 from trunkline.retries.failures import DeadBatch, Failures
-from trunkline.retries.ledger import Ledger, now_ms
+from trunkline.retries.ledger import Ledger
 from trunkline.retries.schedule import Waiting
 
 #: How long a dead event waits that the flood guard stopped, before the guard is asked again.

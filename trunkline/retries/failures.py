@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from trunkline.delivery.offsets import OffsetTracker
 from trunkline.delivery.pauses import Pauses
 from trunkline.delivery.producer_call import OutRecord
 from trunkline.delivery.quota import LogQuota
+from trunkline.delivery.steady_time import now_ms
 from trunkline.delivery.timing import Histogram
 from trunkline.retries.attempt import Attempts
 from trunkline.retries.policy import RetryPolicy
@@ -141,7 +141,7 @@ class Failures:
             "parked": sum(schedule.parked for schedule in schedules),
             "lanes": sum(schedule.lanes for schedule in schedules),
             "running": sum(p.running for p in partitions),
-            "next_due_in_ms": None if next_due is None else next_due - int(time.time() * 1000),
+            "next_due_in_ms": None if next_due is None else next_due - now_ms(),
             "lateness_ms": self._lateness(),
             "unreadable": self.unreadable,
             "partitions": [

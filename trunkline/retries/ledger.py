@@ -8,22 +8,20 @@ whole ledger is thrown away, and the next one is read from the table.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from models.failures import EventId, HeldKey, RetryEntry, RetryState, encode
 from trunkline.delivery.producer_call import OutRecord
+from trunkline.delivery.steady_time import now_ms
 from trunkline.retries.failures import Failures
 from trunkline.retries.policy import RetryPolicy
 from trunkline.retries.schedule import LaneId, Schedule, Waiting
 from trunkline.retries.store import Changes, OpenPartition
 
-
-def now_ms() -> int:
-    """Return the Unix time; rounded down, so that nothing is early."""
-    return int(time.time() * 1000)
+#: How far back the time of a failure is taken for true that another pod tells.
+_TRUSTED_MS = 60_000
 
 
 class Ledger:
@@ -77,6 +75,15 @@ class Ledger:
     def due_ms(self, policy: RetryPolicy, attempts: int, failed_at_ms: int) -> int:
         """Return when an event is tried again, rounded up: never early."""
         return failed_at_ms + math.ceil(1000 * policy.delay_s(attempts, self._failures.rng))
+
+    def trusted(self, failed_at_ms: int) -> int:
+        """Return from when on an event waits that failed at its source.
+
+        That pod's clock may be wrong. Ahead, it would make the event wait for as much longer;
+        behind, it would make it due at once.
+        """
+        now = now_ms()
+        return failed_at_ms if now - _TRUSTED_MS <= failed_at_ms <= now else now
 
     def hurry(self, event: EventId) -> bool:
         """Make an event due at once, with one attempt more; False when it does not wait."""
@@ -179,10 +186,15 @@ class Ledger:
             entry.order,
             held=entry.held,
             attempts=state.attempts,
-            due_ms=state.due_at_ms,
+            due_ms=self._not_too_late(entry.id.topic, state),
             exhausted=state.exhausted,
             discarded=state.discarded,
         )
+
+    def _not_too_late(self, topic: str, state: RetryState) -> int:
+        """Return when a waiting event is due: an earlier owner's clock may have been ahead."""
+        longest_s = self.policy_of(topic).longest_delay_s(state.attempts)
+        return min(state.due_at_ms, now_ms() + math.ceil(1000 * longest_s))
 
     def _lane(self, entry: RetryEntry) -> LaneId | None:
         if entry.key is None:

@@ -20,9 +20,10 @@ import msgspec
 from models.failures import EventId, NewerFormatError
 from trunkline.delivery.offsets import OffsetTracker
 from trunkline.delivery.progress import Standing
+from trunkline.delivery.steady_time import now_ms
 from trunkline.errors import TrunklineError
 from trunkline.retries.failures import Failures
-from trunkline.retries.ledger import Ledger, now_ms
+from trunkline.retries.ledger import Ledger
 from trunkline.retries.schedule import Schedule
 from trunkline.retries.store import OpenPartition, StoreLostError
 from trunkline.retries.trials import Trials

@@ -21,6 +21,17 @@ from trunkline.settings import Settings
 WhenDead = Literal["continue", "follow"]
 
 
+class _Latest(random.Random):
+    """Draws the longest delay."""
+
+    def random(self) -> float:
+        """Return what shortens no delay."""
+        return 1.0
+
+
+_LATEST = _Latest()
+
+
 @dataclass(frozen=True)
 class RetryPolicy:
     """What becomes of the failed events of one topic in one group.
@@ -89,6 +100,10 @@ class RetryPolicy:
     def delay_s(self, attempts: int, rng: random.Random) -> float:
         """Return how long to wait after so many failed attempts (1 or more), in seconds."""
         return self.backoff.delay_s(attempts, rng)
+
+    def longest_delay_s(self, attempts: int) -> float:
+        """Return the longest that an event may wait after so many failed attempts, in seconds."""
+        return self.backoff.delay_s(attempts, _LATEST)
 
     def is_exhausted(self, attempts: int, first_failed_at_ms: int, now_ms: int) -> bool:
         """Tell whether an event is given up.

@@ -11,10 +11,11 @@ import msgspec
 
 from models.failures import ErrorInfo, EventId, RetryEntry, RetryState
 from trunkline.delivery.breaker import Breaker
+from trunkline.delivery.steady_time import now_ms, now_s
 from trunkline.retries.attempt import Attempts
 from trunkline.retries.burials import Burials
 from trunkline.retries.failures import Failures
-from trunkline.retries.ledger import Ledger, now_ms
+from trunkline.retries.ledger import Ledger
 from trunkline.retries.schedule import Waiting
 from trunkline.retries.store import StoreLostError
 from trunkline.retries.workers import Workers
@@ -85,7 +86,7 @@ class Trials:
 
     def _next_in_s(self) -> float | None:
         due_ms = self._ledger.schedule.next_due_ms()
-        return None if due_ms is None else due_ms / 1000 - time.time()
+        return None if due_ms is None else due_ms / 1000 - now_s()
 
     def _died(self, error: BaseException) -> None:
         """Begin anew from what is durable: what the worker was at would never be tried again."""

@@ -16,6 +16,8 @@ from trunkline.topics.rights_protocol import AuthorizedGroupsRequest, Authorized
 from trunkline.topology import Topology
 
 _DENIED = frozenset({29, 30})  # TOPIC_ and GROUP_AUTHORIZATION_FAILED
+#: Kafka's operations of a resource that it says nothing about.
+_NOT_TOLD = -(2**31)
 
 
 async def check_service_rights(
@@ -56,7 +58,8 @@ async def _allowed(cluster: Cluster, needed: Iterable[Acl]) -> dict[tuple[str, s
         found |= {
             ("group", group[1]): 0 if group[0] in _DENIED else group[-1] for group in groups.groups
         }
-    return found
+    # Not told, when the group's coordinator is another broker or none yet: joining will tell.
+    return {place: bits for place, bits in found.items() if bits != _NOT_TOLD}
 
 
 def _missing(acl: Acl, allowed: dict[tuple[str, str], int]) -> str:

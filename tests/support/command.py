@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -74,4 +75,8 @@ def commands(servers: str, namespace: str) -> Iterator[Callable[..., Command]]:
     finally:
         for process in (process for command in made for process in command.started):
             process.kill()
-            process.communicate()
+            process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None and not pipe.closed:
+                    with contextlib.suppress(OSError):  # what it had not read yet
+                        pipe.close()

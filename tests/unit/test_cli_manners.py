@@ -14,19 +14,25 @@ ASKS_KAFKA = {
     "dlq ls": [],
     "dlq redrive": ["--yes"],
     "dlq show": ["dlq.order.created[0]@0"],
+    "drain": ["engine.1"],
+    "pause": ["engine-group", "order.created"],
     "publish": ["order.created", "--count", "1"],
+    "resume": ["engine-group", "order.created"],
     "retries discard": ["--all", "--yes"],
     "retries ls": [],
     "retries now": [],
     "retries show": ["order.created[0]@0"],
+    "status": [],
     "tail": ["order.created"],
     "topics apply": [],
     "topics ls": [],
     "topics plan": [],
+    "undrain": ["engine.1"],
     "up": [],
+    "workers": [],
 }
 #: These run a broker or whole systems of their own, print what is known without one, or go on.
-ASKS_NOBODY = {"asyncapi", "completion", "demo", "verify", "dlq import", "topics acls"}
+ASKS_NOBODY = {"asyncapi", "completion", "demo", "verify", "dlq import", "topics acls", "soak"}
 
 
 def leaves(command, path=()):
@@ -136,6 +142,10 @@ def test_a_wrong_setting_is_named(run, monkeypatch, words):
         ("retries ls --topic order.creatd", "order.created"),
         ("retries ls --group engine-grp", "engine-group"),
         ("dlq ls --topic order.creatd", "order.created"),
+        ("pause engine-grp order.created", "engine-group"),
+        ("resume engine-group order.creatd[1]", "order.created"),
+        ("workers --group engine-grp", "engine-group"),
+        ("workers --service engin", "engine"),
     ],
 )
 def test_names_the_closest_topic_or_group(run, words, closest):
@@ -154,6 +164,8 @@ def test_names_the_closest_topic_or_group(run, words, closest):
         (["publish", "user."], ["user.notification.sent", "user.activity"]),
         (["retries", "ls", "--group", "eng"], ["engine-group"]),
         (["dlq", "ls", "--topic", "auth"], ["auth.registered"]),
+        (["drain", "engine"], ["engine.1", "engine.2"]),
+        (["pause", "engine-group", "order"], ["order.created"]),
         (["topics", ""], ["acls", "apply", "ls", "plan"]),
         (["tail", "--no-h"], ["--no-headers"]),
     ],

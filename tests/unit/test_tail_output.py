@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from trunkline.cli.records import print_record, record_to_line
+from trunkline.cli.records import Shown, print_record, record_to_line
 from trunkline.tailing.matching import Matching, parse_keys
+from trunkline.web.safety.masking import Masking
 
 
 def record(key=b"7", value=b'{"a":1}', headers=(), timestamp=1_800_000_000_123):
@@ -80,6 +81,17 @@ def test_json_has_every_byte_and_is_ascii():
         "value": "ü\x1b",
         "headers": [["h", None]],
     }
+
+
+def test_masked_fields_are_hidden_in_both_forms(capsys):
+    """``TRUNKLINE_MASK_FIELDS``: in the payload at any depth, and as headers."""
+    how = Shown(masking=Masking(["email", "x-token"]))
+    secret = record(value=b'{"a":{"email":"ada"},"b":1}', headers=[("X-Token", b"tok")])
+    print_record(secret, how)
+    for out in (capsys.readouterr().out, record_to_line(secret, how)):
+        assert "ada" not in out
+        assert "tok" not in out.replace("X-Token", "")
+        assert "b" in out
 
 
 @pytest.mark.parametrize(

@@ -74,12 +74,15 @@ def _purposes(topology: Topology) -> Iterator[tuple[str, Purpose]]:
     if any(service.reads_dead_letters for service in topology.services):
         text = "What was done with dead letters."
         yield topology.dead_letter_actions_topic().name, Purpose(text, ("DeadLetterAction",))
-    yield topology.workers_topic().name, Purpose("How every pod is.", ("WorkerReport",))
+    yield (
+        topology.workers_topic().name,
+        Purpose("How every pod is.", ("WorkerReport", "SettingsReport")),
+    )
     yield (
         topology.control_topic().name,
-        Purpose("What operators ordered: pause, drain.", ("ControlOrder",)),
+        Purpose("What operators ordered: pause, drain.", ("Order",)),
     )
-    yield topology.audit_topic().name, Purpose("Who did what, and when.", ("AuditNote",))
+    yield topology.audit_topic().name, Purpose("Who did what, and when.", ("AuditRecord",))
 
 
 def _purposes_of_group(topology: Topology, group: str) -> Iterator[tuple[str, Purpose]]:

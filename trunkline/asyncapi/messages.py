@@ -156,17 +156,28 @@ _OURS: dict[str, Any] = {
     ),
     "WorkerReport": _message(
         "Worker report",
-        "How a pod is: written every few seconds.",
+        "How a pod is: written every two seconds; no value: it ended in good order.",
         {"type": "string", "description": "The pod's name."},
-        {"description": "JSON."},
+        ref("WorkerReport"),
     ),
-    "ControlOrder": _message(
+    "SettingsReport": _message(
+        "Settings of a pod",
+        "The settings that a pod runs with, secrets masked.",
+        {"type": "string", "description": "settings:, and the pod's name."},
+        ref("SettingsReport"),
+    ),
+    "Order": _message(
         "Order",
         "What is to pause or to drain; no value: the order is withdrawn.",
-        {"type": "string", "description": "What it is for."},
-        {"description": "JSON."},
+        {"type": "string", "description": 'JSON: ["pause", group, topic, partition or null].'},
+        ref("Order"),
     ),
-    "AuditNote": _message("Audit note", "Who did what, and when.", None, {"description": "JSON."}),
+    "AuditRecord": _message(
+        "Audit record",
+        "Who did what, and when: one as it begins, one as it ends.",
+        {"type": "string", "description": "The action's id."},
+        ref("AuditRecord"),
+    ),
     "Record": _message(
         "Record", "A record of Trunkline's own.", {"type": "string"}, {"description": "JSON."}
     ),

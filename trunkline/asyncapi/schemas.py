@@ -10,10 +10,24 @@ import msgspec
 
 from models import Event
 from models.failures import HeldKey, HeldRange, RetryEntry, RetryState
+from trunkline.audit import AuditRecord
 from trunkline.dead_letters.actions import Action
+from trunkline.system.orders import Order
+from trunkline.system.report import SettingsReport, WorkerReport
 from trunkline.topology import Topology
 
 REF = "#/components/schemas/{name}"
+_OURS = (
+    RetryEntry,
+    RetryState,
+    HeldKey,
+    HeldRange,
+    Action,
+    WorkerReport,
+    SettingsReport,
+    Order,
+    AuditRecord,
+)
 #: CloudEvents 1.0 in structured mode; ``data`` is the event.
 _CLOUD_EVENT: dict[str, Any] = {
     "specversion": {"type": "string", "const": "1.0"},
@@ -37,7 +51,7 @@ def models_of(topology: Topology) -> list[type[Event]]:
 def schemas_of(topology: Topology) -> dict[str, Any]:
     """Return all schemas by name; they refer to each other by :data:`REF`."""
     models = models_of(topology)
-    schemas = json_schemas([*models, RetryEntry, RetryState, HeldKey, HeldRange, Action])
+    schemas = json_schemas([*models, *_OURS])
     return schemas | {f"{model.__name__}.CloudEvent": _cloud_event(model) for model in models}
 
 

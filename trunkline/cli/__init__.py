@@ -20,13 +20,19 @@ COMMANDS = {
     "completion": "completion",
     "demo": "demo",
     "dlq": "dlq",
+    "drain": "ordering",
+    "pause": "ordering",
     "publish": "publish",
+    "resume": "ordering",
     "retries": "retries",
     "soak": "soak",
+    "status": "status",
     "tail": "tail",
     "topics": "topics",
+    "undrain": "ordering",
     "up": "up",
     "verify": "verify",
+    "workers": "workers",
 }
 #: What a shell sets to ask for completions; see ``trunkline/cli/completion.py``.
 COMPLETE_VARIABLE = "_TRUNKLINE_COMPLETE"

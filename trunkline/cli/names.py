@@ -48,3 +48,4 @@ EVENT_TOPIC = Name("topic", lambda topology: [t.name for t in topology.declared_
 ANY_TOPIC = Name("topic", lambda topology: [topic.name for topic in topology.topics()])
 GROUP = Name("group", lambda topology: [s.group for s in topology.services if s.group])
 POD = Name("pod", _pods)
+SERVICE = Name("service", lambda topology: [service.name for service in topology.services])

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import click
 
 from trunkline.cli.names import ANY_TOPIC
-from trunkline.cli.records import print_record, record_to_line
+from trunkline.cli.records import Shown, print_record, record_to_line
 from trunkline.dead_letters.filters import parse_time
 from trunkline.settings import load_settings
 from trunkline.tailing.matching import Matching, parse_keys
 from trunkline.tailing.reading import Start, TopicReader
 from trunkline.topology import Topology
+from trunkline.web.safety.masking import Masking
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class _Wanted:
     matching: Matching
     count: int | None
     follow: bool
-    headers: bool
+    shown: Shown
     as_json: bool
 
 
@@ -91,7 +92,11 @@ def tail(
     )
     name = topology.any_topic(topic).name
     wanted = _Wanted(
-        Matching(parse_keys(keys), _regex(grep)), count, follow, headers, as_json=as_json
+        Matching(parse_keys(keys), _regex(grep)),
+        count,
+        follow,
+        Shown(headers, Masking(settings.mask_fields)),
+        as_json=as_json,
     )
     asyncio.run(_tail(TopicReader(name, settings.connection, start, partitions), wanted))
 
@@ -134,8 +139,8 @@ async def _print(reader: TopicReader, wanted: _Wanted) -> None:
 
 def _shower(wanted: _Wanted) -> Callable[[object], None]:
     if wanted.as_json:
-        return lambda record: click.echo(record_to_line(record, headers=wanted.headers))
-    return lambda record: print_record(record, headers=wanted.headers)
+        return lambda record: click.echo(record_to_line(record, wanted.shown))
+    return lambda record: print_record(record, wanted.shown)
 
 
 def _say(line: str) -> None:

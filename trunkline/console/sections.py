@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from trunkline.console.context import ConsoleContext
+from trunkline.console.pages.asyncapi import asyncapi
 from trunkline.console.pages.audit import audit
 from trunkline.console.pages.dead_letters import dead_letters
 from trunkline.console.pages.retries import retries
@@ -16,4 +17,5 @@ SECTIONS: Sequence[Callable[[ConsoleContext], Section]] = (
     retries,
     dead_letters,
     audit,
+    asyncapi,
 )

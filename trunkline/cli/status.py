@@ -1,0 +1,78 @@
+"""``trunkline status``: the whole system on one screen."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+import click
+from rich.live import Live
+
+from trunkline.cli.screen import screen
+from trunkline.cli.system_output import as_json as system_as_json
+from trunkline.cli.system_output import as_screen
+from trunkline.cli.system_reading import check_something_runs, system_view, until_interrupted
+from trunkline.settings import Settings, load_settings
+from trunkline.system.alarms import alarms, health
+from trunkline.topology import Topology
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.5, 3600),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --watch: how often.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch, a line each time.")
+def status(watch: bool, interval: float, as_json: bool) -> None:
+    """Show health, alarms, groups and pods of the whole system, as they report to Kafka.
+
+    No worker is asked, so it works from anywhere that reaches Kafka. 'events' and 'failed' are a
+    second; 'waiting' and 'parked' are retries; 'dead' counts since the pods' start. What is told of
+    a span (growing lag, new dead letters) needs --watch, or the console.
+
+    Exit status 0; 1: the system is failing, nothing runs, or Kafka is away.
+    """
+    settings = load_settings()
+    topology = Topology(settings.namespace)
+    if watch:
+        asyncio.run(_watch(settings, topology, interval, as_json=as_json))
+    else:
+        sys.exit(asyncio.run(_show(settings, topology, as_json=as_json)))
+
+
+async def _show(settings: Settings, topology: Topology, *, as_json: bool) -> int:
+    async with system_view(settings, topology) as view:
+        check_something_runs(view)
+        situation = view.situation()
+    if as_json:
+        click.echo(json.dumps(system_as_json(situation), indent=2))
+    else:
+        screen().print(as_screen(situation))
+    return 1 if health(alarms(situation), situation)[0] == "failing" else 0
+
+
+async def _watch(
+    settings: Settings, topology: Topology, interval_s: float, *, as_json: bool
+) -> None:
+    async with system_view(settings, topology) as view:
+        if as_json:
+            await until_interrupted(
+                lambda: click.echo(json.dumps(system_as_json(view.situation()))), interval_s
+            )
+            return
+        console = screen()
+        if not console.is_terminal:
+            await until_interrupted(
+                lambda: console.print(as_screen(view.situation()), "", sep="\n"), interval_s
+            )
+            return
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            await until_interrupted(
+                lambda: live.update(as_screen(view.situation()), refresh=True), interval_s
+            )

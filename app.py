@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from socket import gethostname
 from typing import Any
 
@@ -57,6 +58,7 @@ from trunkline.system.view import SystemView
 from trunkline.topics import check_service_topics
 from trunkline.topics.rights import check_service_rights
 from trunkline.topology import Service, Topology
+from trunkline.tracing.setup import tracing_for
 from trunkline.web.dead_letters import dead_letter_routes
 from trunkline.web.notifications import HubLimits, NotificationHub
 from trunkline.web.publish import publish_routes
@@ -98,6 +100,8 @@ class _Wiring:
         self.stats: dict[str, Callable[[], Any]] = {}
         self.readiness: list[Callable[[], tuple[bool, str]]] = []
         self.routes: list[web.RouteDef] = []
+        #: Makes spans; None unless the OTEL_* variables ask for traces.
+        self.tracing = tracing_for(service.name, settings.pod_name)
         self.metrics = WorkerMetrics(
             service.name,
             self.topology.real_name(service.group) if service.group else None,
@@ -131,6 +135,9 @@ class _Wiring:
             self._publish()
         if service.name == names.CONSOLE_SERVICE or settings.console:
             self._wire_console()
+        if self.tracing is not None:
+            # First to start, so that it ends when all others have: they make spans until then.
+            self.app.before_consumer.insert(0, StartStop(self.tracing))
         self._report()
         self._serve()
 
@@ -214,6 +221,7 @@ class _Wiring:
 
     def _publish(self) -> None:
         publisher = self._started(PublisherService(self.settings, self.topology, self.service.name))
+        publisher.tracing = self.tracing
         self.routes += publish_routes(publisher)
         self.stats["published"] = publisher.stats
         self.metrics.add(lambda: publisher_metrics(publisher))
@@ -260,9 +268,12 @@ class _Wiring:
     def _subscribe(self, *subscriptions: Subscription) -> None:
         group = self.service.group
         assert group is not None
-        self.app.subscribe(
-            subscriptions, failing_events(self.app, self.topology, group, self.policies)
-        )
+        failing = failing_events(self.app, self.topology, group, self.policies)
+        if self.tracing is not None:
+            name = self.app.conf.id
+            subscriptions = tuple(self.tracing.traced(s, name) for s in subscriptions)
+            failing = replace(failing, forward=self.tracing.burying(failing.forward, name))
+        self.app.subscribe(subscriptions, failing)
         rates = Rates(self.app)
         self.app.before_consumer.append(rates)
         self.stats["delivery"] = lambda: delivery_stats(self.app, rates)

@@ -101,7 +101,7 @@ def test_an_excuse_stops_the_time_and_begins_it_anew(app):
     app.pass_s(9)
     app.at = [Standing("the event at offset 4 has not been finished", "the breaker is open")]
     row = app.pass_s(100)
-    assert (row.stuck, row.excuse) == (False, "the breaker is open")
+    assert (row.stuck, row.stands_s, row.excuse) == (False, 0.0, "the breaker is open")
     app.at = [Standing("the event at offset 4 has not been finished")]
     assert not app.pass_s(10).stuck
     assert app.pass_s(2).stuck

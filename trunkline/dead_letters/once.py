@@ -73,6 +73,7 @@ class OnceWriter:
         run: Name of this run.
         rate: Most items a second, None for no limit.
         on_progress: Called with the outcome so far after each transaction.
+        on_written: Called with what each transaction has written for its items.
 
     """
 
@@ -86,7 +87,9 @@ class OnceWriter:
         run: str = "",
         rate: float | None = None,
         on_progress: Callable[[Outcome], None] = lambda _: None,
+        on_written: Callable[[Sequence[OutRecord]], None] = lambda _: None,
     ) -> None:
+        self._on_written = on_written
         self._transactions = transactions
         self._read_actions = read_actions
         self._topic = topic
@@ -164,6 +167,7 @@ class OnceWriter:
             else:
                 self.outcome.done += len(items)
                 self._note(items)
+                self._on_written([item.record for item in items if item.record is not None])
                 return
 
     async def _write_singly(self, items: list[Item], reason: str) -> None:

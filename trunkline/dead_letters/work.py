@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
 from trunkline.audit import Note
@@ -20,8 +20,10 @@ from trunkline.dead_letters.redrive import Guard, Item, Verdict, discard_item, r
 from trunkline.dead_letters.scan import read_actions
 from trunkline.dead_letters.sources import Candidate, OnRead, Source
 from trunkline.delivery.fenced import FencedTransactions
+from trunkline.delivery.producer_call import OutRecord
 from trunkline.settings import Settings
 from trunkline.topology import FAILURE_HEADERS_BYTES, MAX_MESSAGE_BYTES, Topology
+from trunkline.tracing.setup import tracing_for
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class Run:
         self._source = source
         self._chosen = planned.chosen
         topology = job.topology
+        self._tracing = tracing_for("trunkline-dlq", by)
         self._writer = OnceWriter(
             FencedTransactions(
                 job.settings.connection,
@@ -137,6 +140,7 @@ class Run:
             run=self.id,
             rate=rate,
             on_progress=on_progress,
+            on_written=self._written,
         )
 
     @property
@@ -156,8 +160,16 @@ class Run:
             BrokerError: Kafka is away, and stayed away.
 
         """
-        async with contextlib.aclosing(self._items()) as items:
-            return await self._writer.write(items)
+        try:
+            async with contextlib.aclosing(self._items()) as items:
+                return await self._writer.write(items)
+        finally:
+            if self._tracing is not None:
+                await self._tracing.stop()
+
+    def _written(self, records: Sequence[OutRecord]) -> None:
+        if self._tracing is not None and self._job.action == "redriven":
+            self._tracing.redriven(records)
 
     async def _actions(self) -> Actions:
         return await read_actions(self._job.settings.connection, self._job.topology)

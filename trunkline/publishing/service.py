@@ -7,8 +7,8 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
 
 from trunkline.delivery.producer import OutRecord, RecordMetadata, RecordProducer
 from trunkline.delivery.transactions import TransactionalProducer
@@ -24,6 +24,15 @@ _RETRY_S = 1.0
 _PROBE_S = 3.0
 #: What Kafka may add to an event of the largest size: batch header and trace header.
 _OVERHEAD_BYTES = 4096
+
+
+class PublishTracing(Protocol):
+    """What of :class:`trunkline.tracing.spans.Tracing` a publisher needs."""
+
+    def publishing(
+        self, topic: str, count: int, traceparent: str | None
+    ) -> AbstractContextManager[str | None]:
+        """Give the trace context that the records of one post carry."""
 
 
 class PublisherService:
@@ -51,6 +60,8 @@ class PublisherService:
             name: EventReader(topology.topic(name), service, settings.max_event_bytes)
             for name in declared.publishes
         }
+        #: Makes spans of posts; None when no traces are asked for.
+        self.tracing: PublishTracing | None = None
         self.accepted: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
@@ -114,18 +125,28 @@ class PublisherService:
             self.failed[topic] += len(events)
             raise UnavailableError("Kafka is away.", retry_after_s=2)
         name = self.readers[topic].topic.name
-        trace = [("traceparent", traceparent.encode())] if traceparent else []
-        records = [
-            OutRecord(name, event.value, event.key, [*event.headers, *trace]) for event in events
-        ]
+        send = single.send_many if len(events) == 1 else lists.send_atomically
         try:
-            send = single.send_many if len(records) == 1 else lists.send_atomically
-            places = await send(records)
+            with self._span(name, len(events), traceparent) as passed_on:
+                trace = [("traceparent", passed_on.encode())] if passed_on else []
+                places = await send(
+                    [
+                        OutRecord(name, event.value, event.key, [*event.headers, *trace])
+                        for event in events
+                    ]
+                )
         except PublishError:
             self.failed[topic] += len(events)
             raise
         self.accepted[topic] += len(events)
         return places
+
+    def _span(
+        self, topic: str, count: int, traceparent: str | None
+    ) -> AbstractContextManager[str | None]:
+        if self.tracing is None:
+            return contextlib.nullcontext(traceparent)
+        return self.tracing.publishing(topic, count, traceparent)
 
     @contextmanager
     def holding(self) -> Iterator[Hold]:

@@ -1,0 +1,1 @@
+"""OpenTelemetry traces, an extra: nothing of it is imported unless it is asked for."""

@@ -64,8 +64,8 @@ async def test_a_hanging_retry_turns_live_red_and_a_restart_gives_it_to_a_handle
         _, reason = await live(pod)
         assert f"attempt 2 at {group.topic}[0]@0 has not ended for" in reason
         assert "failures[" in reason
-        group.gate.touch()  # what hangs at the old pod does not look again: it ignores everything
-        pod.kill()
+        group.gate.touch()  # what hangs at the old pod does not look at it again
+        await pod.terminate()  # as the kubelet does
         again = group.start(TRUNKLINE_RETRY_BACKOFF="fixed:0.1", **STUCK)
         await again.wait_ready()
         await group.wait_handled(2)

@@ -29,9 +29,6 @@ class Consumer:
         self.unreadable = False
         self.answers = True
 
-    def assignment(self):
-        return {HERE, TP("changelog", 0)}
-
     def end_offset(self, tp):
         return self.end
 
@@ -60,6 +57,9 @@ class App:
 
     def standing(self, tp):
         return self.at
+
+    def assigned(self):
+        return {HERE, TP("changelog", 0)}
 
     def pass_s(self, seconds, *, fetches=True):
         for _ in range(seconds):

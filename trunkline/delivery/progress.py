@@ -15,6 +15,7 @@ What is looked at, about once a second, costs nothing on the path of the events:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from time import monotonic
@@ -22,6 +23,8 @@ from typing import Any, NamedTuple, Protocol
 
 from faust.types import TP
 from mode import Service
+
+logger = logging.getLogger(__name__)
 
 _LOOK_S = 1.0
 #: A worker that was suspended, or whose loop was blocked, did not look: that time is not counted.
@@ -81,6 +84,7 @@ class Watched(Protocol):
     rebalancing: bool
     has_assignment: bool
     should_stop: bool
+    assigned: Callable[[], set[TP]]
     batched_topics: frozenset[str]
     is_paused: Callable[[TP], bool]
 
@@ -116,8 +120,17 @@ class Progress(Service):
 
     @Service.task
     async def _watch(self) -> None:
+        failed = False
         while not self.should_stop:
-            self.look()
+            try:
+                self.look()
+            except Exception:
+                # What only looks on must not end a worker: mode would take it for a crash.
+                if not failed:
+                    logger.exception("Stuck partitions are not noticed while this fails")
+                failed = True
+            else:
+                failed = False
             await self.sleep(min(_LOOK_S, self._stuck_after_s / 5))
 
     def look(self) -> None:
@@ -131,7 +144,7 @@ class Progress(Service):
             return
         consumer = self._app.consumer
         self._partitions = sorted(
-            tp for tp in consumer.assignment() if tp.topic in self._app.batched_topics
+            tp for tp in self._app.assigned() if tp.topic in self._app.batched_topics
         )
         found = {(tp, standing) for tp in self._partitions for standing in self._at(tp)}
         rounds = Standing(f"fetching from Kafka stands at round {consumer.rounds}")

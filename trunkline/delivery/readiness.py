@@ -23,7 +23,7 @@ def why_not_consuming(app: DeliveryApp) -> str:
         return f"waiting for Kafka at {app.trunkline.connection}"
     recovering = sorted(
         f"{tp.topic}[{tp.partition}]"
-        for tp in app.consumer.assignment()
+        for tp in app.assigned()
         if tp.topic in app.batched_topics and app.dispatcher.recovering(tp)
     )
     if recovering:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -27,7 +28,8 @@ _PORTS = (
     *("KAFKA_1_PORT", "KAFKA_2_PORT", "KAFKA_3_PORT", "AUTH_SERVICE_PORT", "ORDER_SERVICE_PORT"),
     *("WEB_SERVICE_PORT", "MOBILE_SERVICE_PORT", "DLQ_PORT", "CONSOLE_PORT"),
 )
-_PROJECT = "trunkline-test"
+#: A process's own, and the next run's again, which removes what a killed one left behind.
+_PROJECT = f"trunkline-test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 
 
 def compose_command() -> list[str] | None:
@@ -48,20 +50,11 @@ class _Compose(DockerCompose):
 
 
 class System:
-    """What ``docker compose up`` started.
-
-    Attributes:
-        client: The engine.
-        bootstrap_servers: Its three brokers, for clients on this host.
-
-    """
+    """What ``docker compose up`` started."""
 
     def __init__(self, folder: Path) -> None:
-        self.client = docker.from_env()
+        self._client = docker.from_env()
         ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
-        self.bootstrap_servers = ",".join(
-            f"127.0.0.1:{ports[f'KAFKA_{n}_PORT']}" for n in (1, 2, 3)
-        )
         settings = {**ports, "COMPOSE_PROJECT_NAME": _PROJECT, "NOTIFICATION_SERVICE_PORTS": "0"}
         chosen = folder / "compose.env"
         chosen.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
@@ -72,12 +65,17 @@ class System:
     def __enter__(self) -> System:
         """Remove what a run that was killed left behind, and start anew."""
         self._compose.stop()
-        self._compose.start()
+        try:
+            self._compose.start()
+        except BaseException:
+            self.print_logs()
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self._compose.stop()
-        self.client.close()
+        self._client.close()
 
     def containers(self, service: str) -> list[Container]:
         """Return the containers of a service, in the order of their numbers."""
@@ -85,7 +83,7 @@ class System:
             f"com.docker.compose.project={_PROJECT}",
             f"com.docker.compose.service={service}",
         ]
-        found = self.client.containers.list(all=True, filters={"label": labels})
+        found = self._client.containers.list(all=True, filters={"label": labels})
         return sorted(found, key=lambda c: int(c.labels["com.docker.compose.container-number"]))
 
     def pods(self, service: str) -> list[Pod]:
@@ -112,7 +110,7 @@ class System:
     def print_logs(self) -> None:
         """Print the last lines of every container."""
         everything = {"label": f"com.docker.compose.project={_PROJECT}"}
-        for container in self.client.containers.list(all=True, filters=everything):
+        for container in self._client.containers.list(all=True, filters=everything):
             said = container.logs(tail=12).decode(errors="replace")
             print(f"--- {container.name} ({container.status})\n{said}")
 

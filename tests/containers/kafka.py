@@ -66,5 +66,5 @@ class ApacheKafka(DockerContainer):
         listeners = f"INSIDE://{self.inside},HOST://{self.bootstrap_servers}"
         told = self.exec(["sh", "-c", f"echo '{listeners}' > {_ADVERTISED}"])
         assert told.exit_code == 0, told.output
-        LogMessageWaitStrategy(_STARTED).with_startup_timeout(60).wait_until_ready(self)
+        LogMessageWaitStrategy(_STARTED).with_startup_timeout(180).wait_until_ready(self)
         return self

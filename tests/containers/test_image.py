@@ -78,7 +78,7 @@ def test_has_the_locked_wheels_and_no_other(waiting: ServiceContainer) -> None:
 async def test_waits_for_kafka_confined_alive_and_not_ready(waiting: ServiceContainer) -> None:
     """Read-only root, no capability, not root, tini as process 1; live, and says what it lacks."""
     pod = waiting.pod
-    await eventually(lambda: pod.health() == "healthy", timeout_s=60, what="a healthy container")
+    await eventually(lambda: pod.health() == "healthy", timeout_s=120, what="a healthy container")
 
     assert not pod.is_ready()
     assert pod.run("id", "-u").strip() == "10001"

@@ -45,7 +45,7 @@ def logs(system: System, request: pytest.FixtureRequest) -> Iterator[None]:
         system.print_logs()
 
 
-async def ready(*pods: Pod, timeout_s: float = 120) -> None:
+async def ready(*pods: Pod, timeout_s: float = 240) -> None:
     waiting = list(pods)
 
     def all_ready() -> bool:
@@ -79,7 +79,7 @@ async def test_every_service_of_the_topology_becomes_ready_and_healthy(system: S
         sick[:] = [pod for pod in sick if pod.health() != "healthy"]
         return not sick
 
-    await eventually(all_healthy, 60, what="all containers to be healthy")
+    await eventually(all_healthy, 120, what="all containers to be healthy")
 
 
 async def test_topics_have_three_copies_of_which_two_acknowledge(system: System) -> None:
@@ -119,9 +119,9 @@ async def test_registrations_are_rows_and_orders_are_totals(system: System) -> N
         "where user_id like 'pattern-%'"
     )
     expected = [[str(USERS), str(USERS), str(2 * USERS), str(10 * USERS)]]
-    await eventually(lambda: system.sql(sums) == expected, 60, what=f"totals {expected}")
+    await eventually(lambda: system.sql(sums) == expected, 120, what=f"totals {expected}")
     await eventually(
-        lambda: count(system, "pattern") == (USERS, USERS), 60, what="a row for each registration"
+        lambda: count(system, "pattern") == (USERS, USERS), 120, what="a row for each registration"
     )
     for service in ("db-server", "engine"):
         assert all(pod.stats()["handled"] for pod in system.pods(service)), f"idle pod of {service}"
@@ -145,7 +145,7 @@ async def test_activity_of_three_services_is_counted_together(system: System) ->
         return sums
 
     await eventually(
-        lambda: counted() == dict.fromkeys(sources, 60), 60, what="60 events of each source"
+        lambda: counted() == dict.fromkeys(sources, 60), 120, what="60 events of each source"
     )
 
 
@@ -181,7 +181,7 @@ async def test_a_failing_event_is_retried_becomes_a_dead_letter_and_is_redriven(
             row for row in system.trunkline("dlq", "ls", "--letters") if row["key"] == "drill-1"
         ]
 
-    await eventually(letters, 60, what="the dead letter")
+    await eventually(letters, 120, what="the dead letter")
     (letter,) = letters()
     assert (letter["group"], letter["attempts"]) == ("db-server-group", 4)
     assert "quota exceeded" in str(letter["message"])
@@ -189,7 +189,7 @@ async def test_a_failing_event_is_retried_becomes_a_dead_letter_and_is_redriven(
     system.sql("drop trigger drill on registered_users")
     redriven = system.trunkline("dlq", "redrive", "--topic", REGISTERED, "--yes")
     assert redriven["redriven"] == 1
-    await eventually(lambda: count(system, "drill") == (1, 1), 60, what="the redriven event's row")
+    await eventually(lambda: count(system, "drill") == (1, 1), 120, what="the redriven event's row")
 
 
 async def test_a_killed_pod_that_is_back_in_time_costs_no_event_and_no_rebalance(
@@ -200,15 +200,17 @@ async def test_a_killed_pod_that_is_back_in_time_costs_no_event_and_no_rebalance
     rebalances = neighbour.stats()["rebalances"]
 
     with Load(system.pod("auth-service"), "killed-pod") as load:
-        await eventually(lambda: load.accepted >= 200, 60, what="load before the kill")
+        await eventually(lambda: load.accepted >= 200, 120, what="load before the kill")
         killed.kill()
         at_the_kill = load.accepted
         killed.start()
-        await eventually(lambda: load.accepted >= at_the_kill + 200, 60, what="load after the kill")
+        await eventually(
+            lambda: load.accepted >= at_the_kill + 200, 120, what="load after the kill"
+        )
         await ready(killed)
 
     expected = (load.accepted, load.accepted)
-    await eventually(lambda: count(system, "killed-pod") == expected, 90, what=f"{expected} rows")
+    await eventually(lambda: count(system, "killed-pod") == expected, 120, what=f"{expected} rows")
     assert neighbour.stats()["rebalances"] == rebalances
     assert killed.stats()["assigned"]
 
@@ -217,21 +219,21 @@ async def test_a_killed_broker_costs_no_accepted_event(system: System) -> None:
     """Each broker leads a part of the partitions: the others take over, and it comes back."""
     (broker,) = system.containers(BROKERS[1])
     with Load(system.pod("auth-service"), "killed-broker") as load:
-        await eventually(lambda: load.accepted >= 200, 60, what="load before the kill")
+        await eventually(lambda: load.accepted >= 200, 120, what="load before the kill")
         broker.kill()
         at_the_kill, died_at = load.accepted, time.monotonic()
-        await eventually(lambda: load.accepted > at_the_kill, 90, what="posts taken without it")
+        await eventually(lambda: load.accepted > at_the_kill, 120, what="posts taken without it")
         print(f"posts were taken again {time.monotonic() - died_at:.1f} s after the kill")
-        await eventually(lambda: load.accepted >= at_the_kill + 400, 60, what="load without it")
+        await eventually(lambda: load.accepted >= at_the_kill + 400, 120, what="load without it")
         broker.start()
 
     expected = (load.accepted, load.accepted)
     await eventually(
-        lambda: count(system, "killed-broker") == expected, 90, what=f"{expected} rows"
+        lambda: count(system, "killed-broker") == expected, 120, what=f"{expected} rows"
     )
     totals = "select sum(registrations) from user_totals where user_id like 'killed-broker-%'"
     await eventually(
-        lambda: system.sql(totals) == [[str(load.accepted)]], 90, what="the engine's totals"
+        lambda: system.sql(totals) == [[str(load.accepted)]], 120, what="the engine's totals"
     )
     await ready(*(pod for service in SERVICES for pod in system.pods(service.name)))
 
@@ -240,7 +242,7 @@ async def test_a_stopped_pod_ends_in_time_with_exit_code_0(system: System) -> No
     """`docker stop` under load: it drains, commits, and its successor goes on where it was."""
     pod = system.pods("engine")[0]
     with Load(system.pod("auth-service"), "stopped-pod") as load:
-        await eventually(lambda: load.accepted >= 200, 60, what="load before the stop")
+        await eventually(lambda: load.accepted >= 200, 120, what="load before the stop")
         began = time.monotonic()
         exit_code = await asyncio.to_thread(pod.terminate)
         took_s = time.monotonic() - began
@@ -251,5 +253,5 @@ async def test_a_stopped_pod_ends_in_time_with_exit_code_0(system: System) -> No
     assert took_s < 12
     totals = "select sum(registrations) from user_totals where user_id like 'stopped-pod-%'"
     await eventually(
-        lambda: system.sql(totals) == [[str(load.accepted)]], 90, what="the engine's totals"
+        lambda: system.sql(totals) == [[str(load.accepted)]], 120, what="the engine's totals"
     )

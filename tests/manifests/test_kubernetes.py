@@ -148,7 +148,11 @@ def test_every_service_of_the_topology_has_its_workload() -> None:
     assert set(of_kind("PodDisruptionBudget")) == {service.name for service in SERVICES}
     for name, workload in workloads().items():
         labels = workload["spec"]["template"]["metadata"]["labels"]
-        assert labels["app.kubernetes.io/name"] == name
+        # The name is the Kafka user's too.
+        user = "topics-admin" if name == "topics" else name
+        assert labels["app.kubernetes.io/name"] == user
+        password = env_of(workload)["KAFKA_SASL_PASSWORD"]["valueFrom"]["secretKeyRef"]
+        assert password == {"name": "kafka-passwords", "key": user}
         if name != "topics":
             assert env_of(workload)["TRUNKLINE_SERVICE"]["value"] == name
             assert workload["spec"]["selector"]["matchLabels"].items() <= labels.items()

@@ -109,6 +109,8 @@ class _Wiring:
             self._is_live,
             self._is_ready,
         )
+        #: Of the SQL database that the service uses, if it does.
+        self.database_url = ""
         #: Retry policies by plain topic name, where a handler needs one of its own.
         self.policies: dict[str, RetryPolicy] = {}
         self.app = DeliveryApp(
@@ -205,8 +207,8 @@ class _Wiring:
         view = SystemView(self.settings, self.topology)
         self.app.before_consumer.append(view)
         context = ConsoleContext(self.settings, self.topology, self.access)
-        self._wire_operating(context)
         context.view = view
+        self._wire_operating(context)
         console = self._started(Console(context))
         self.routes += console.routes()
 
@@ -289,7 +291,8 @@ class _Wiring:
         )
 
     def _database(self) -> Database:
-        return self._started(Database(self.settings.sql_url(self.service.name)))
+        self.database_url = self.settings.sql_url(self.service.name)
+        return self._started(Database(self.database_url))
 
     def _started(self, part: Part) -> Part:
         self.app.before_consumer.append(StartStop(part))
@@ -311,6 +314,7 @@ class _Wiring:
             group=self.service.group,
             url=self._url(),
             consumes=lambda: bool(self.app.batched_topics),
+            database=self.database_url,
         )
         self.app.before_consumer.insert(0, reporter)
 

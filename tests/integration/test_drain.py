@@ -18,10 +18,15 @@ pytestmark = pytest.mark.kafka
 async def test_a_drained_pod_gives_its_partitions_away_and_takes_some_again(
     kafka, namespace, tmp_path
 ):
-    """Under load: drained, resumed, drained again, ended; the session timeout is 30 s."""
+    """Under load: drained, resumed, drained again, ended; the session timeout is 40 s."""
     connection = KafkaConnection.plaintext(kafka)
     # A static member, whose partitions Kafka would keep for it.
-    options = {"POD_OBEYS": 1, "POD_SLEEP_MS": 4, "TRUNKLINE_STATIC_MEMBERSHIP": "true"}
+    options = {
+        "POD_OBEYS": 1,
+        "POD_SLEEP_MS": 4,
+        "TRUNKLINE_STATIC_MEMBERSHIP": "true",
+        "TRUNKLINE_SESSION_TIMEOUT_S": 40,
+    }
     with journal_group(kafka, namespace, tmp_path) as group:
         await group.create_topics()
         first = group.start("pod-1", **options)

@@ -75,6 +75,31 @@ async def read_workers(connection: KafkaConnection, topology: Topology) -> Worke
     return workers
 
 
+def pause_key(topology: Topology, group: str, topic: str, partition: int | None) -> PauseKey:
+    """Return what a pause of it is called.
+
+    Args:
+        topology: Which groups and topics there are.
+        group: Plain or real name.
+        topic: Plain or real name.
+        partition: None for all of them; whether there is such a one is not asked.
+
+    Raises:
+        ConfigurationError: There is no such group, or it does not read the topic.
+
+    """
+    groups = groups_of(topology)
+    real = topology.real_name(topology.plain_name(group))
+    if real not in groups:
+        plain = [topology.plain_name(name) for name in groups]
+        raise ConfigurationError(f"Unknown group {group!r}. {_hint(group, plain)}")
+    name = topology.real_name(topology.plain_name(topic))
+    if name not in groups[real]:
+        plain = [topology.plain_name(each) for each in groups[real]]
+        raise ConfigurationError(f"{group} does not read {topic!r}. {_hint(topic, plain)}")
+    return PauseKey(real, name, partition)
+
+
 async def pause(
     connection: KafkaConnection,
     topology: Topology,
@@ -103,7 +128,7 @@ async def pause(
         BrokerError: Kafka is away.
 
     """
-    key = _checked(topology, group, topic, partition)
+    key = pause_key(topology, group, topic, partition)
     await _require_partition(connection, key)
     orders = await read_orders(connection, topology)
     if key in orders.pauses or key._replace(partition=None) in orders.pauses:
@@ -137,7 +162,7 @@ async def resume(
         BrokerError: Kafka is away.
 
     """
-    key = _checked(topology, group, topic, partition)
+    key = pause_key(topology, group, topic, partition)
     orders = await read_orders(connection, topology)
     whole = key._replace(partition=None)
     if partition is not None and whole in orders.pauses:
@@ -212,19 +237,6 @@ async def undrain(
         return Outcome(unchanged=(pod,))
     await _send(connection, topology, {DrainKey(pod): None})
     return Outcome(changed=(pod,))
-
-
-def _checked(topology: Topology, group: str, topic: str, partition: int | None) -> PauseKey:
-    groups = groups_of(topology)
-    real = topology.real_name(topology.plain_name(group))
-    if real not in groups:
-        plain = [topology.plain_name(name) for name in groups]
-        raise ConfigurationError(f"Unknown group {group!r}. {_hint(group, plain)}")
-    name = topology.real_name(topology.plain_name(topic))
-    if name not in groups[real]:
-        plain = [topology.plain_name(each) for each in groups[real]]
-        raise ConfigurationError(f"{group} does not read {topic!r}. {_hint(topic, plain)}")
-    return PauseKey(real, name, partition)
 
 
 async def _require_partition(connection: KafkaConnection, key: PauseKey) -> None:

@@ -19,7 +19,7 @@ _SECRET_NAME = re.compile(
     r"password|passwd|secret|token|credential|private.?key|api.?key|passphrase", re.IGNORECASE
 )
 #: What every pod has for itself.
-_OWN = frozenset({"TRUNKLINE_POD", "TRUNKLINE_WEB_PORT", "TRUNKLINE_CONSOLE"})
+OWN = frozenset({"TRUNKLINE_POD", "TRUNKLINE_WEB_PORT", "TRUNKLINE_CONSOLE"})
 #: ``scheme://user:password@host``, also inside of longer texts; rather too much than too little.
 _URL_PASSWORD = re.compile(r"(?P<before>://[^/\s:@]*:)\S*(?P<after>@)")
 #: ``password=…`` in a URL's query or a JAAS line.
@@ -46,7 +46,7 @@ def changed_settings(settings: Settings) -> list[str]:
 
 def digest_of(values: Mapping[str, Any]) -> str:
     """Return what tells at a glance whether two pods of a service run with the same settings."""
-    shared = {name: value for name, value in values.items() if name not in _OWN}
+    shared = {name: value for name, value in values.items() if name not in OWN}
     return hashlib.sha256(msgspec.json.encode(shared, order="deterministic")).hexdigest()[:12]
 
 

@@ -117,6 +117,8 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
         published: As in ``/stats``.
         notifications: As in ``/stats``.
         dead_letters: As in ``/stats`` of the dlq service, without the list.
+        tables: What Faust tables hold, by name: ``rows``, ``windows``, ``count``, ``newest``.
+        database: URL of the SQL database that the pod uses, masked; empty: none.
         extra: What else ``/stats`` has, for pods of later releases.
         settings_digest: The same for pods that run with the same settings.
 
@@ -154,6 +156,8 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     published: dict[str, Any] = {}
     notifications: dict[str, Any] = {}
     dead_letters: dict[str, Any] = {}
+    tables: dict[str, dict[str, Any]] = {}
+    database: str = ""
     extra: dict[str, Any] = {}
     settings_digest: str = ""
 

@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ import trunkline
 from trunkline.delivery.producer import OutRecord, RecordProducer
 from trunkline.errors import TrunklineError
 from trunkline.settings import Settings
-from trunkline.system.masking import changed_settings, digest_of, shown_settings
+from trunkline.system.masking import changed_settings, digest_of, mask, shown_settings
 from trunkline.system.report import (
     REPORT_S,
     PartitionReport,
@@ -32,12 +32,15 @@ from trunkline.system.report import (
     report_key,
     settings_key,
 )
+from trunkline.topology import ACTIVITY_TABLE
 
 logger = logging.getLogger(__name__)
 
 #: The settings are written again this often, for readers of a topic that keeps a day.
 _SETTINGS_AGAIN_S = 600.0
 _CONNECT_AGAIN_S = 2.0
+#: Rows of a table of counts that a report carries.
+_NEWEST_ROWS = 20
 #: How long the last word may take when the pod ends.
 _LAST_WORD_S = 1.0
 _PROCESS = psutil.Process()
@@ -91,6 +94,7 @@ class Reporter(Service):
         group: Real name of the pod's group.
         url: Where the pod serves.
         consumes: Whether it reads topics in its group.
+        database: URL of the SQL database that it uses; its password is masked.
 
     """
 
@@ -107,6 +111,7 @@ class Reporter(Service):
         group: str | None = None,
         url: str = "",
         consumes: Callable[[], bool] = lambda: False,
+        database: str = "",
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -118,6 +123,7 @@ class Reporter(Service):
         self._group = group
         self._url = url
         self._consumes = consumes
+        self._database = mask("database", database)
         values = shown_settings(settings)
         self._values = values
         self._digest = digest_of(values)
@@ -220,6 +226,7 @@ class Reporter(Service):
             memory_bytes=memory.rss,
             cpu_s=round(times.user + times.system, 2),
             settings_digest=self._digest,
+            database=self._database,
             **_from_stats(stats),
         )
 
@@ -252,9 +259,21 @@ def _from_stats(stats: Mapping[str, Any]) -> dict[str, Any]:
         fields[name] = stats.get(name, {})
     letters = stats.get("dead_letters", {})
     fields["dead_letters"] = {k: v for k, v in letters.items() if not isinstance(v, list)}
+    if (activity := stats.get("activity")) is not None:
+        fields["tables"] = {ACTIVITY_TABLE: _windows(activity)}
     if (retries := stats.get("retries")) is not None:
         fields["retries"] = msgspec.convert(retries, RetriesReport)
     return fields
+
+
+def _windows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the sums of a table of windowed counts, and its newest rows."""
+    return {
+        "rows": len(rows),
+        "windows": len({row["window_start_s"] for row in rows}),
+        "count": sum(row["count"] for row in rows),
+        "newest": list(rows[:_NEWEST_ROWS]),
+    }
 
 
 def _topic(topic: Mapping[str, Any]) -> TopicReport:

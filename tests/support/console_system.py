@@ -118,4 +118,4 @@ async def _fail(system: ConsoleSystem) -> None:
         waiting = stats.get("retries", {}).get("waiting", 0)
         return bool(waiting >= 3 and (letters.get("open") or 0) >= 3)
 
-    await eventually(all_failed, 30, "events that wait, and dead letters")
+    await eventually(all_failed, 120, "events that wait, and dead letters")

@@ -10,11 +10,12 @@ from aiohttp import web
 from trunkline import __version__
 from trunkline.console.context import ConsoleContext
 from trunkline.console.jobs import Jobs
+from trunkline.console.openapi import openapi
 from trunkline.console.refusals import Refusal
 from trunkline.console.registry import Action, Page, Section
 from trunkline.console.rendering import Renderer
 from trunkline.console.sections import SECTIONS
-from trunkline.console.serving import Answer, Serving
+from trunkline.console.serving import Answer, Serving, answer_json
 from trunkline.console.signing_in import SigningIn
 from trunkline.console.static_files import StaticFiles
 from trunkline.delivery.startstop import Startable
@@ -68,6 +69,7 @@ class Console:
             for route in self._routes
         ]
         routes += [*self._serving.job_routes(), *self._static.routes()]
+        routes.append(web.get("/api/openapi.json", guarded(self._describe)))
         routes += self._signing_in.routes()
         for path in ("/console", "/console/"):
             routes.append(web.get(path, self._go_to_first))
@@ -75,6 +77,9 @@ class Console:
         for path in ("/console/{unknown:.+}", "/api/{unknown:.*}"):
             routes.append(web.route("*", path, guarded(_unknown(self.pages))))
         return routes
+
+    async def _describe(self, request: web.Request) -> web.StreamResponse:
+        return answer_json(openapi(self.pages, self.actions))
 
     async def _go_to_first(self, request: web.Request) -> web.StreamResponse:
         raise web.HTTPSeeOther(f"/console/{self.pages[0].path}")

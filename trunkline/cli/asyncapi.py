@@ -19,7 +19,6 @@ def asyncapi(form: str) -> None:
 
     \b
     trunkline asyncapi > asyncapi.yaml
-    npx -p @asyncapi/cli asyncapi generate fromTemplate asyncapi.yaml @asyncapi/html-template
 
     It is made of the topology and the models; no broker is asked.
     """  # noqa: D301  # click wants a real backspace

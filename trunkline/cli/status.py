@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
+from collections.abc import Callable, Iterator
 
 import click
 from rich.live import Live
 
+from trunkline.cli.interrupting import until_interrupted
 from trunkline.cli.screen import screen
 from trunkline.cli.system_output import as_json as system_as_json
 from trunkline.cli.system_output import as_screen
-from trunkline.cli.system_reading import check_something_runs, system_view, until_interrupted
+from trunkline.cli.system_reading import check_something_runs, system_view
 from trunkline.settings import Settings, load_settings
-from trunkline.system.alarms import alarms, health
+from trunkline.system.alarms import Situation, alarms, health
 from trunkline.topology import Topology
 
 
@@ -32,16 +35,16 @@ from trunkline.topology import Topology
 def status(watch: bool, interval: float, as_json: bool) -> None:
     """Show health, alarms, groups and pods of the whole system, as they report to Kafka.
 
-    No worker is asked, so it works from anywhere that reaches Kafka. 'events' and 'failed' are a
-    second; 'waiting' and 'parked' are retries; 'dead' counts since the pods' start. What is told of
-    a span (growing lag, new dead letters) needs --watch, or the console.
+    No worker is asked, so it works from anywhere that reaches Kafka. 'waiting' and 'parked' are
+    retries; 'dead' counts dead letters since the pods' start. What takes a while to see (a growing
+    lag, new dead letters) is told with --watch, and in the console.
 
     Exit status 0; 1: the system is failing, nothing runs, or Kafka is away.
     """
     settings = load_settings()
     topology = Topology(settings.namespace)
     if watch:
-        asyncio.run(_watch(settings, topology, interval, as_json=as_json))
+        asyncio.run(until_interrupted(_watch(settings, topology, interval, as_json=as_json)))
     else:
         sys.exit(asyncio.run(_show(settings, topology, as_json=as_json)))
 
@@ -61,18 +64,21 @@ async def _watch(
     settings: Settings, topology: Topology, interval_s: float, *, as_json: bool
 ) -> None:
     async with system_view(settings, topology) as view:
-        if as_json:
-            await until_interrupted(
-                lambda: click.echo(json.dumps(system_as_json(view.situation()))), interval_s
-            )
-            return
-        console = screen()
-        if not console.is_terminal:
-            await until_interrupted(
-                lambda: console.print(as_screen(view.situation()), "", sep="\n"), interval_s
-            )
-            return
-        with Live(console=console, screen=True, auto_refresh=False) as live:
-            await until_interrupted(
-                lambda: live.update(as_screen(view.situation()), refresh=True), interval_s
-            )
+        with _shower(as_json=as_json) as show:
+            while True:
+                show(view.situation())
+                await asyncio.sleep(interval_s)
+
+
+@contextlib.contextmanager
+def _shower(*, as_json: bool) -> Iterator[Callable[[Situation], None]]:
+    """Give what shows a situation: in place on a terminal, else one behind the other."""
+    if as_json:
+        yield lambda situation: click.echo(json.dumps(system_as_json(situation)))
+        return
+    console = screen()
+    if not console.is_terminal:
+        yield lambda situation: console.print(as_screen(situation), "", sep="\n")
+        return
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        yield lambda situation: live.update(as_screen(situation), refresh=True)

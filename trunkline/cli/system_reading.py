@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from trunkline.cli.reports import quietly
 from trunkline.errors import BrokerError, TopologyError, TrunklineError
@@ -70,19 +69,3 @@ def check_something_runs(view: SystemView) -> None:
             "Nothing runs: no pod has reported within a day. Start everything with 'trunkline up', "
             "or check KAFKA_BOOTSTRAP_SERVERS and TRUNKLINE_NAMESPACE."
         )
-
-
-async def until_interrupted(show: Callable[[], None], interval_s: float) -> None:
-    """Call a function again and again, until Ctrl-C or SIGTERM, which are a good end."""
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ended.set)
-    try:
-        while not ended.is_set():
-            show()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(interval_s):
-                    await ended.wait()
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import click
 
+from trunkline.cli.interrupting import until_interrupted
 from trunkline.cli.names import ANY_TOPIC
 from trunkline.cli.records import Shown, print_record, record_to_line
 from trunkline.dead_letters.filters import parse_time
@@ -78,7 +78,8 @@ def tail(
 
     Only committed records are shown, each partition's in order. With --no-follow it begins at the
     oldest record unless it is said otherwise. Bytes that are no UTF-8, and whatever could do
-    something to a terminal, are shown escaped. Ctrl-C ends it.
+    something to a terminal, are shown escaped; fields of TRUNKLINE_MASK_FIELDS are hidden. Ctrl-C
+    ends it.
     """  # noqa: D301  # click wants a real backspace
     if sum((from_beginning, offset is not None, since is not None)) > 1:
         raise click.UsageError("Say where to begin once: --from-beginning, --offset or --since.")
@@ -98,7 +99,8 @@ def tail(
         Shown(headers, Masking(settings.mask_fields)),
         as_json=as_json,
     )
-    asyncio.run(_tail(TopicReader(name, settings.connection, start, partitions), wanted))
+    reader = TopicReader(name, settings.connection, start, partitions)
+    asyncio.run(until_interrupted(_print(reader, wanted)))
 
 
 def _regex(pattern: str | None) -> re.Pattern[str] | None:
@@ -110,22 +112,8 @@ def _regex(pattern: str | None) -> re.Pattern[str] | None:
         ) from None
 
 
-async def _tail(reader: TopicReader, wanted: _Wanted) -> None:
-    """Read until Ctrl-C, the count, or the end; each of them is a good end."""
-    reading = asyncio.ensure_future(_print(reader, wanted))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, reading.cancel)
-    try:
-        await asyncio.wait({reading})
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-    if not reading.cancelled():
-        reading.result()
-
-
 async def _print(reader: TopicReader, wanted: _Wanted) -> None:
+    """Print until the count or the end."""
     left = wanted.count
     show = _shower(wanted)
     async with contextlib.aclosing(reader.records(follow=wanted.follow, say=_say)) as batches:

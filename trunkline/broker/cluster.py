@@ -7,6 +7,7 @@ from pathlib import Path
 from trunkline.broker.installation import install
 from trunkline.broker.jars import Say
 from trunkline.broker.layout import Layout
+from trunkline.broker.metadata import ask_controller
 from trunkline.broker.nodes import Nodes
 from trunkline.broker.ports import (
     HOST,
@@ -25,7 +26,7 @@ from trunkline.broker.security import (
 )
 from trunkline.broker.state import read_state
 from trunkline.broker.status import BrokerStatus, describe
-from trunkline.broker.storage import stored_nodes
+from trunkline.broker.storage import format_node, stored_nodes
 from trunkline.errors import BrokerError, ConfigurationError
 from trunkline.settings import EMBEDDED_PORT, Settings
 
@@ -54,6 +55,7 @@ class EmbeddedBroker:
         port: int = EMBEDDED_PORT,
         nodes: int = 1,
         secure: SecurityOptions | None = None,
+        outside: str = "",
     ) -> None:
         """Describe a broker; nothing is started.
 
@@ -64,6 +66,9 @@ class EmbeddedBroker:
             nodes: 1, or 3 for replication and failover.
             secure: TLS, users and ACLs for a broker that has no data yet; what has data keeps
                 what it was made with.
+            outside: Another address of this machine at which node ``i`` listens, at
+                ``port + 30 + i``, for tests of the network; ``""`` is none: only this machine
+                reaches it.
 
         Raises:
             ConfigurationError: Kafka cannot work with one of these.
@@ -84,7 +89,7 @@ class EmbeddedBroker:
         self.nodes = nodes
         self._secure = secure
         self._layout = Layout(self.directory)
-        self._nodes = Nodes(self._layout, nodes, self.port)
+        self._nodes = Nodes(self._layout, nodes, self.port, outside)
 
     @classmethod
     def of(
@@ -168,6 +173,35 @@ class EmbeddedBroker:
             if pid is not None:
                 self._nodes.end({node: pid})
             self._nodes.launch([node], kafka, wait_for=[node])
+
+    def replace_disk(self, node: int) -> None:
+        """Give a node that lost its disk an empty one, formatted with the id of its cluster.
+
+        The node is not started. Until it has caught up, the others are the only ones that know
+        what the cluster knows: they must run, and go on running (docs/faults.md).
+
+        Raises:
+            BrokerError: The node runs, or Kafka's own tool failed.
+
+        """
+        kafka = install(quiet)
+        with self._layout.locked():
+            if node in self._nodes.running():
+                raise BrokerError(
+                    f"Node {node} of the broker in {self.directory} runs, so it has its disk: "
+                    "stop it first."
+                )
+            format_node(self._layout, node, self.nodes, self.port, (kafka.jars, kafka.flags))
+
+    def controller(self) -> int | None:
+        """Return the node that is the active controller; None while there is none."""
+        state = read_state(self._layout.state)
+        port = state.port if state else self.port
+        for node in sorted(self._nodes.running()):
+            leader = ask_controller(client_port(port, node))
+            if leader is not None:
+                return leader
+        return None
 
     def status(self) -> BrokerStatus:
         """Tell what runs, without changing anything."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trunkline.broker.layout import Layout
-from trunkline.broker.ports import HOST, client_port, controller_port
+from trunkline.broker.ports import HOST, client_port, controller_port, outside_port
 from trunkline.broker.security import read_security
 
 #: A 1 MiB value with its key and headers, and a batch's overhead; Kafka's default takes neither.
 MESSAGE_MAX_BYTES = 2 * 1024 * 1024
 
 
-def server_properties(layout: Layout, node: int, nodes: int, port: int) -> dict[str, str]:
+def server_properties(
+    layout: Layout, node: int, nodes: int, port: int, outside: str = ""
+) -> dict[str, str]:
     """Return a node's ``server.properties``: broker and controller in one process (KRaft).
 
     Args:
@@ -20,6 +22,7 @@ def server_properties(layout: Layout, node: int, nodes: int, port: int) -> dict[
         node: Which one it is, from 0.
         nodes: How many there are: 1 or 3.
         port: First port of the cluster.
+        outside: Address of this machine at which clients reach it besides loopback; ``""`` is none.
 
     """
     voters = ",".join(f"{i}@{HOST}:{controller_port(port, i)}" for i in range(nodes))
@@ -34,7 +37,7 @@ def server_properties(layout: Layout, node: int, nodes: int, port: int) -> dict[
         **_GROUPS,
         **_FAILOVER,
         **_listeners(layout, node, port),
-    }
+    } | (_outside(outside, node, port) if outside else {})
 
 
 def _listeners(layout: Layout, node: int, port: int) -> dict[str, str]:
@@ -46,6 +49,19 @@ def _listeners(layout: Layout, node: int, port: int) -> dict[str, str]:
         "listeners": f"PLAINTEXT://{HOST}:{client_port(port, node)},"
         f"CONTROLLER://{HOST}:{controller_port(port, node)}",
         "advertised.listeners": f"PLAINTEXT://{HOST}:{client_port(port, node)}",
+    }
+
+
+def _outside(address: str, node: int, port: int) -> dict[str, str]:
+    """Return a second listener without security, whose clients are told its own addresses."""
+    at = f"OUTSIDE://{address}:{outside_port(port, node)}"
+    own = f"PLAINTEXT://{HOST}:{client_port(port, node)}"
+    return {
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,"
+        "OUTSIDE:PLAINTEXT",
+        "listeners": f"{own},CONTROLLER://{HOST}:{controller_port(port, node)},{at}",
+        "advertised.listeners": f"{own},{at}",
+        "inter.broker.listener.name": "PLAINTEXT",
     }
 
 

@@ -19,6 +19,8 @@ from trunkline.broker.ports import HOST
 from trunkline.broker.security import ADMIN, BrokerSecurity
 
 _SIZE = struct.Struct(">i")
+_DESCRIBE_QUORUM = 55
+_NO_TAGS = b"\0"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,36 @@ def ask(
                 return _view(secured)
     except (OSError, EOFError):
         return None
+
+
+def ask_controller(port: int, timeout_s: float = 2.0) -> int | None:
+    """Ask the node at a port who the active controller is; None when it cannot tell (yet).
+
+    A client's metadata names any broker as the controller (KIP-590); the quorum's own description
+    has its leader (DescribeQuorum, KIP-595), which aiokafka does not know.
+    """
+    topic = b"__cluster_metadata"
+    client = b"trunkline-broker"
+    request = (
+        struct.pack(">hhih", _DESCRIBE_QUORUM, 0, 1, len(client)) + client + _NO_TAGS
+        # Arrays and strings have their length plus one in front: one topic, its partition 0.
+        + b"\x02" + bytes([len(topic) + 1]) + topic
+        + b"\x02" + struct.pack(">i", 0) + _NO_TAGS + _NO_TAGS + _NO_TAGS
+    )  # fmt: skip
+    try:
+        with socket.create_connection((HOST, port), timeout_s) as connection:
+            connection.settimeout(timeout_s)
+            connection.sendall(_SIZE.pack(len(request)) + request)
+            [size] = _SIZE.unpack(_read(connection, _SIZE.size))
+            answer = _read(connection, size)
+    except (OSError, EOFError):
+        return None
+    # Correlation id, tags, error; an array of one topic, its name; an array of one partition.
+    at = 4 + 1 + 2 + 1 + 1 + len(topic) + 1
+    if len(answer) < at + 10:
+        return None  # an error, and no topic
+    _, error, leader = struct.unpack_from(">ihi", answer, at)
+    return leader if error == 0 and leader >= 0 else None
 
 
 def _log_in(connection: socket.socket, password: str) -> None:

@@ -30,12 +30,14 @@ class Nodes:
         layout: The folder.
         count: How many nodes there are when all run.
         port: First port.
+        outside: Another address at which clients reach them; ``""`` is none.
 
     """
 
     layout: Layout
     count: int
     port: int
+    outside: str = ""
 
     def running(self) -> dict[int, int]:
         """Return the pid of each node that runs."""
@@ -60,7 +62,7 @@ class Nodes:
             BrokerError: They did not get ready.
 
         """
-        write_configuration(self.layout, self.count, self.port)
+        write_configuration(self.layout, self.count, self.port, self.outside)
         if not stored_nodes(self.layout):
             format_storage(self.layout, self.count, self.port, kafka.jars, kafka.flags)
         state = self._state()

@@ -17,6 +17,7 @@ from trunkline.errors import BrokerError
 HOST = "127.0.0.1"
 _CONTROLLERS = 10
 _SSL = 20
+_OUTSIDE = 30
 
 # Below Linux's range for outgoing connections (32768 up): no client takes one by accident.
 _FREE_FROM, _FREE_TO = 20_000, 32_000
@@ -35,6 +36,11 @@ def controller_port(port: int, node: int) -> int:
 def ssl_port(port: int, node: int) -> int:
     """Return where a node of a secure cluster listens for clients with certificates."""
     return port + _SSL + node
+
+
+def outside_port(port: int, node: int) -> int:
+    """Return where a node listens for clients at another address than loopback."""
+    return port + _OUTSIDE + node
 
 
 def all_ports(port: int, nodes: int) -> list[int]:

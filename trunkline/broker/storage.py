@@ -14,6 +14,9 @@ from trunkline.broker.layout import Layout
 from trunkline.broker.process import java_command, run
 from trunkline.broker.security import read_security, write_privately
 
+#: Jars and Java's flags.
+Kafka = tuple[Sequence[Path], Sequence[str]]
+
 
 def stored_nodes(layout: Layout) -> int:
     """Return for how many nodes there is data; 0 when there is none."""
@@ -21,16 +24,17 @@ def stored_nodes(layout: Layout) -> int:
 
 
 def stored_cluster_id(layout: Layout) -> str:
-    """Return the id that the data was formatted with."""
-    lines = (layout.node_data(0) / "meta.properties").read_text("utf-8").splitlines()
+    """Return the id that the data was formatted with: every node that has data knows it."""
+    known = next(layout.data.glob("node-*/meta.properties"))
+    lines = known.read_text("utf-8").splitlines()
     values = dict(line.split("=", 1) for line in lines if "=" in line)
     return values["cluster.id"].strip()
 
 
-def write_configuration(layout: Layout, nodes: int, port: int) -> None:
+def write_configuration(layout: Layout, nodes: int, port: int, outside: str = "") -> None:
     """Write what every node is started with."""
     for node in range(nodes):
-        properties = server_properties(layout, node, nodes, port)
+        properties = server_properties(layout, node, nodes, port, outside)
         write_privately(layout.properties(node), render(properties))
         layout.log4j(node).write_text(render(log4j_properties(layout, node)), "utf-8")
 
@@ -51,18 +55,44 @@ def format_storage(
 
     def format_one(node: int) -> None:
         properties = server_properties(layout, node, nodes, port)
-        properties["log.dirs"] = str(layout.unfinished_data / f"node-{node}")
-        path = layout.conf / f"format-{node}.properties"
-        write_privately(path, render(properties))
-        arguments = ["format", "--cluster-id", cluster_id, "--config", str(path), *users]
-        tool, log4j = "kafka.tools.StorageTool", layout.log4j(node)
-        command = java_command(jars, tool, *arguments, log4j=log4j, flags=flags)
-        run(command, f"Formatting the data of node {node} in {layout.data}")
-        path.unlink()
+        folder = layout.unfinished_data / f"node-{node}"
+        own = properties | {"log.dirs": str(folder)}
+        _format(layout, node, own, [cluster_id, *users], (jars, flags))
 
     with ThreadPoolExecutor(nodes) as pool:
         list(pool.map(format_one, range(nodes)))
     layout.unfinished_data.rename(layout.data)
+
+
+def format_node(layout: Layout, node: int, nodes: int, port: int, kafka: Kafka) -> None:
+    """Format an empty disk for one node of a cluster whose other nodes have their data.
+
+    Raises:
+        BrokerError: Kafka's own tool failed.
+
+    """
+    shutil.rmtree(layout.node_data(node), ignore_errors=True)
+    properties = server_properties(layout, node, nodes, port)
+    security = read_security(layout)
+    users = security.format_arguments() if security else []
+    _format(layout, node, properties, [stored_cluster_id(layout), *users], kafka)
+
+
+def _format(
+    layout: Layout,
+    node: int,
+    properties: dict[str, str],
+    cluster_and_users: Sequence[str],
+    kafka: Kafka,
+) -> None:
+    jars, flags = kafka
+    path = layout.conf / f"format-{node}.properties"
+    write_privately(path, render(properties))
+    arguments = ["format", "--config", str(path), "--cluster-id", *cluster_and_users]
+    tool, log4j = "kafka.tools.StorageTool", layout.log4j(node)
+    command = java_command(jars, tool, *arguments, log4j=log4j, flags=flags)
+    run(command, f"Formatting the data of node {node} in {layout.data}")
+    path.unlink()
 
 
 def _new_cluster_id() -> str:

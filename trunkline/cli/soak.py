@@ -19,6 +19,7 @@ from trunkline.broker import EmbeddedBroker
 from trunkline.cli.verify import cancel
 from trunkline.connection import KafkaConnection
 from trunkline.settings import Settings, load_settings
+from trunkline.soak.fates import Shares
 from trunkline.soak.report import Report
 from trunkline.soak.run import Plan, Soak
 from trunkline.topology import SERVICES
@@ -39,17 +40,31 @@ from trunkline.verifying.stage import Stage
     help="Seconds between two faults, on average; 0 for none.",
 )
 @click.option(
+    "--dead-share",
+    type=click.FloatRange(0, 0.2),
+    default=0.005,
+    show_default=True,
+    help="Share of the events that are refused for ever; as many more are invalid.",
+)
+@click.option(
     "--nodes", type=click.Choice(["1", "3"]), default="1", help="Of the Kafka that it starts."
 )
 @click.option("--keep", is_flag=True, help="Leave topics, logs and data for a closer look.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; the minutes go to stderr.")
 def soak(  # noqa: PLR0917  # click calls it by names
-    minutes: float, rate: float, seed: int, every: float, nodes: str, keep: bool, as_json: bool
+    minutes: float,
+    rate: float,
+    seed: int,
+    every: float,
+    dead_share: float,
+    nodes: str,
+    keep: bool,
+    as_json: bool,
 ) -> None:
     """Run services under load and faults, and count where every event ended.
 
     auth-service, order-service, two pods each of db-server and engine, and dlq, in a namespace of
-    their own. 5 % of the events fail for a while, 0.5 % for ever, and 0.5 % are invalid. Second
+    their own. 5 % of the events fail for a while, some for ever, and some are invalid. Second
     pods and publishers are killed and stopped at random, and so is the Kafka that this starts for
     itself. With KAFKA_BOOTSTRAP_SERVERS that cluster is used, and left alone.
 
@@ -60,7 +75,8 @@ def soak(  # noqa: PLR0917  # click calls it by names
 
     Exit status 1 when one of these was not kept.
     """
-    plan = Plan(minutes, rate, seed, every)
+    shares = Shares(hopeless=dead_share, invalid=dead_share)
+    plan = Plan(minutes, rate, seed, every, shares=shares)
     folder = Path(tempfile.mkdtemp(prefix="trunkline-soak-"))
     for name in ("aiokafka", "trunkline"):  # our own clients tell each outage many times
         logging.getLogger(name).setLevel(logging.CRITICAL)

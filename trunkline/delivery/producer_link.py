@@ -53,6 +53,14 @@ class LinkOptions:
     transaction_timeout_s: float = 15.0
 
 
+class _Pending(set[Any]):
+    """aiokafka's batches that are on their way; one may be taken out twice."""
+
+    def remove(self, element: Any) -> None:
+        """Take one out, if it is still there."""
+        self.discard(element)
+
+
 class NotSentError(KafkaError):
     """A batch was taken back before any of it was sent."""
 
@@ -87,6 +95,9 @@ class ProducerLink:
             transactional_id=options.transactional_id,
             transaction_timeout_ms=int(options.transaction_timeout_s * 1000),
         )
+        # A batch that waits to be sent again was taken out of these, and is taken out once more
+        # when its link is killed: without this, a traceback for each.
+        producer._message_accumulator._pending_batches = _Pending()
         started = False
         try:
             async with asyncio.timeout(options.request_timeout_s):

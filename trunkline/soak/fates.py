@@ -7,7 +7,7 @@ rows, so that the services fail as they would on a broken migration, through the
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -24,8 +24,8 @@ _REFUSED = {
     FLAKY: f"NEW.user_id LIKE '{FLAKY}-%' AND CAST(strftime('%s', 'now') AS INTEGER) % 20 < 2",
     HOPELESS: f"NEW.user_id LIKE '{HOPELESS}-%'",
 }
-#: Retries after 1, 3 and 7 s: no event of a flaky user is refused at all of them.
-RETRIES = {"TRUNKLINE_RETRY_BACKOFF": "list:1,2,4"}
+#: Retries after 0.5, 1.5 and 3.5 s: no event of a flaky user is refused at all of them.
+RETRIES = {"TRUNKLINE_RETRY_BACKOFF": "list:0.5,1,2"}
 #: Where a service's rows of a user are, to be refused.
 _TABLES = {"db-server": "registered_users", "engine": "user_totals"}
 _KEYS = 500
@@ -39,14 +39,16 @@ class Shares(NamedTuple):
     invalid: float = 0.005
 
 
-def refuse_rows(data: Path) -> None:
+def refuse_rows(data: Path, services: Iterable[str] = tuple(_TABLES)) -> None:
     """Let the services' SQLite files refuse rows; their tables must be there.
 
     Args:
         data: Folder of the files.
+        services: Whose.
 
     """
-    for service, table in _TABLES.items():
+    for service in services:
+        table = _TABLES[service]
         with closing(sqlite3.connect(data / f"{service}.sqlite", timeout=30)) as connection:
             for name, when in _REFUSED.items():
                 connection.execute(

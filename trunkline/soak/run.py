@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from trunkline.broker import EmbeddedBroker
 from trunkline.errors import BrokerError
 from trunkline.soak.account import GROUPS, draw_up
-from trunkline.soak.fates import RETRIES, refuse_rows
+from trunkline.soak.fates import RETRIES, Shares, refuse_rows
 from trunkline.soak.faults import Faults
 from trunkline.soak.load import Load
 from trunkline.soak.memory import Memory
@@ -43,6 +43,7 @@ class Plan:
         seed: Decides events and faults.
         every_s: Seconds between two faults, on average; 0 for none.
         patience_s: How long all may take to come to rest afterwards.
+        shares: How many events fail.
 
     """
 
@@ -51,6 +52,7 @@ class Plan:
     seed: int = 1
     every_s: float = 30.0
     patience_s: float = 120.0
+    shares: Shares = field(default_factory=Shares)
 
 
 class Soak:
@@ -82,7 +84,7 @@ class Soak:
         # These live through it all, so that their memory can be judged.
         self._steady = [*(first for first, _ in pairs), self._dlq]
         topics = dict(zip(_PUBLISHERS.values(), publishers, strict=True))
-        self._load = Load(stage, topics, plan.per_s, plan.seed)
+        self._load = Load(stage, topics, plan.per_s, plan.seed, plan.shares)
         victims = [pod for pod in self._pods if pod not in self._steady]
         self._faults = Faults(self._pods, victims, broker, plan.seed, plan.every_s)
 

@@ -124,6 +124,11 @@ class Stage:
         self._pods += made
         return made
 
+    def adopt(self, pod: WorkerProcess) -> WorkerProcess:
+        """Take a pod that was made elsewhere: it ends with the stage."""
+        self._pods.append(pod)
+        return pod
+
     async def start(self, *pods: WorkerProcess) -> None:
         """Start pods side by side, and wait until all of them are ready.
 

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -68,6 +68,8 @@ class WorkerProcess:
         namespace: str = "",
         pod: str = "",
         env: Mapping[str, str] | None = None,
+        wrapper: Sequence[str] = (),
+        host: str = HOST,
     ) -> None:
         """Describe a worker; nothing is started.
 
@@ -78,13 +80,16 @@ class WorkerProcess:
             namespace: What ``TRUNKLINE_NAMESPACE`` is to be.
             pod: What ``TRUNKLINE_POD`` is to be; else made of the service and its port.
             env: More environment variables, such as ``TRUNKLINE_SESSION_TIMEOUT_S``.
+            wrapper: Command that becomes the worker's, such as ``ip netns exec NAME``.
+            host: Address of its web server.
 
         """
         port = find_free_port()
         self.service = service
         self.pod = pod or f"{service}-{port}"
         self.directory = directory.absolute()
-        self.url = f"http://{HOST}:{port}"
+        self.url = f"http://{host}:{port}"
+        self._wrapper = list(wrapper)
         self.log_file = self.directory / f"{self.pod}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._env = {
@@ -93,7 +98,7 @@ class WorkerProcess:
             "TRUNKLINE_NAMESPACE": namespace,
             "TRUNKLINE_POD": self.pod,
             "TRUNKLINE_DATA_DIR": str(self.directory / "data"),
-            "TRUNKLINE_WEB_HOST": HOST,
+            "TRUNKLINE_WEB_HOST": host,
             "TRUNKLINE_WEB_PORT": str(port),
             **(env or {}),
         }
@@ -143,7 +148,17 @@ class WorkerProcess:
         if self.running:
             raise WorkerError(f"Worker {self.pod} runs already, as process {self.pid}.")
         self.directory.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "faust", "-A", "app", "worker", "-l", "info"]
+        command = [
+            *self._wrapper,
+            sys.executable,
+            "-m",
+            "faust",
+            "-A",
+            "app",
+            "worker",
+            "-l",
+            "info",
+        ]
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 command,

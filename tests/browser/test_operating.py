@@ -13,6 +13,7 @@ from urllib.parse import quote
 from playwright.async_api import expect
 
 from tests.support.browser import Look, assert_accessible
+from tests.support.dlq import Dlq
 from tests.support.operating import PATIENCE_MS, PATIENCE_S, Handler, api, confirm
 from tests.support.waiting import eventually
 
@@ -176,6 +177,44 @@ async def test_redrives_one_and_then_its_whole_cause(system, console):
     await expect(page.locator(".tile", has_text="Open")).to_contain_text("0", timeout=PATIENCE_MS)
     await expect(page.locator("#runs")).to_contain_text("done")
     await noted(page, console, "dlq.redrive", group["fingerprint"])
+
+
+async def test_a_long_redrive_is_seen_and_stopped_from_another_browser(system, console):
+    """What it had done stays done; the same order goes on with the rest, and none goes twice."""
+    dlq = Dlq(system.servers, system.topology.namespace)
+    await dlq.put(dlq.letters(120))
+    before = len(await dlq.redriven())
+    body = {"topic": "order.created", "rate": 15}
+    job = await asyncio.to_thread(api, system, "dead-letters/redrive", body)
+
+    page = await console.open("/console/dead-letters")
+    run = page.locator("#runs tbody tr").first
+    await expect(run).to_contain_text("running", timeout=PATIENCE_MS)
+    await run.get_by_role("button", name="Stop").click()
+    await confirm(page, "Stop a run", "stay done", "Stop it", "told to stop")
+
+    async def stopped():
+        found = await asyncio.to_thread(api, system, f"jobs/{job['job']}")
+        return found["state"] == "stopped"
+
+    await eventually(stopped, PATIENCE_S, "the run to stop")
+    await expect(run).to_contain_text("stopped", timeout=PATIENCE_MS)
+    done = len(await dlq.redriven()) - before
+    assert 0 <= done < 120
+    outcome = await asyncio.to_thread(
+        api, system, "dead-letters/redrive", {"topic": "order.created"}
+    )
+
+    async def over():
+        found = await asyncio.to_thread(api, system, f"jobs/{outcome['job']}")
+        return found if found["state"] != "running" else None
+
+    assert (await eventually(over, PATIENCE_S))["outcome"]["count"] == 120 - done
+    values = sorted(int(record.value) for record in await dlq.redriven())
+    assert values == list(range(120))
+    await noted(page, console, "dlq.stop", "dlq.redrive")
+    page = await console.open("/console/audit?action=dlq.redrive&outcome=interrupted")
+    await expect(page.locator("#audit tbody tr").first).to_contain_text("order.created")
 
 
 async def test_edits_a_payload_and_redrives_it(system, console):

@@ -19,7 +19,7 @@ from trunkline.console.registry import Page, Section
 
 _WHAT_WIDTH = 600
 #: What the page offers to filter by; others can be written into the URL.
-ACTIONS = ("retries", "dlq", "group", "pod", "control")
+ACTIONS = ("retries", "dlq", "pause", "resume", "drain", "undrain")
 
 
 class AuditQuery(msgspec.Struct, forbid_unknown_fields=True):

@@ -58,12 +58,16 @@ class Pod:
         """Return its ``/stats``."""
         return self.get("/stats")
 
-    def is_ready(self) -> bool:
-        """Return whether it says that it does its work."""
+    def why_not_ready(self) -> str:
+        """Return why it does not do its work yet; nothing when it does."""
         try:
-            return self.get("/health/ready")["ready"]
-        except (OSError, HTTPException):  # not listening yet, or 503
-            return False
+            self.get("/health/ready")
+        except HTTPError as error:
+            with error:
+                return str(json.load(error)["reason"])
+        except (OSError, HTTPException) as error:
+            return f"does not answer: {error}"
+        return ""
 
     def health(self) -> str:
         """Return what the image's own HEALTHCHECK says: starting, healthy or unhealthy."""

@@ -80,7 +80,7 @@ async def test_waits_for_kafka_confined_alive_and_not_ready(waiting: ServiceCont
     pod = waiting.pod
     await eventually(lambda: pod.health() == "healthy", timeout_s=120, what="a healthy container")
 
-    assert not pod.is_ready()
+    assert pod.why_not_ready() == "waiting for Kafka at 127.0.0.1:9"
     assert pod.run("id", "-u").strip() == "10001"
     assert pod.run("cat", "/proc/1/comm").strip() == "tini"
     status = dict(line.split(":", 1) for line in pod.run("cat", "/proc/1/status").splitlines())

@@ -46,13 +46,20 @@ def logs(system: System, request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 async def ready(*pods: Pod, timeout_s: float = 240) -> None:
-    waiting = list(pods)
+    reasons = dict.fromkeys(pods, "")
 
     def all_ready() -> bool:
-        waiting[:] = [pod for pod in waiting if not pod.is_ready()]
-        return not waiting
+        for pod in list(reasons):
+            reasons[pod] = pod.why_not_ready()
+            if not reasons[pod]:
+                del reasons[pod]
+        return not reasons
 
-    await eventually(all_ready, timeout_s, what=f"{', '.join(p.name for p in pods)} to be ready")
+    try:
+        await eventually(all_ready, timeout_s)
+    except AssertionError:
+        waiting = "; ".join(f"{pod.name}: {reason}" for pod, reason in reasons.items())
+        pytest.fail(f"Not ready within {timeout_s:g} s: {waiting}", pytrace=False)
 
 
 def count(system: System, prefix: str) -> tuple[int, int]:

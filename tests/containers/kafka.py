@@ -53,6 +53,7 @@ class ApacheKafka(DockerContainer):
             KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS="0",
             KAFKA_AUTO_CREATE_TOPICS_ENABLE="false",
             KAFKA_HEAP_OPTS="-Xmx384M -Xms128M",
+            KAFKA_JVM_PERFORMANCE_OPTS="-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
         )
 
     @property

@@ -32,14 +32,14 @@ async def test_a_drained_pod_gives_its_partitions_away_and_takes_some_again(
         first = group.start("pod-1", **options)
         await first.wait_assigned(3)
         second = group.start("pod-2", **options)
-        await eventually(lambda: _shares(first, second, [1, 2]), 30, "a share for each")
+        await eventually(lambda: _shares(first, second, [1, 2]), 60, "a share for each")
         enough = asyncio.Event()
         publishing = asyncio.create_task(_publish_until(enough, group))
         topology = group.topology
 
         assert (await drain(connection, topology, "pod-1", who="a test")).changed
 
-        await eventually(lambda: _shares(first, second, [0, 3]), 15, "all on the second pod")
+        await eventually(lambda: _shares(first, second, [0, 3]), 20, "all on the second pod")
         drained = 503, {"ready": False, "reason": "drained by an operator"}
         await eventually(lambda: _answers(first, drained), 5, "it to be out of the group")
         assert (await first.get("/health/live"))[0] == 200
@@ -50,16 +50,16 @@ async def test_a_drained_pod_gives_its_partitions_away_and_takes_some_again(
 
         assert (await undrain(connection, topology, "pod-1", who="a test")).changed
 
-        await eventually(lambda: _shares(first, second, [1, 2]), 30, "a share for each, again")
+        await eventually(lambda: _shares(first, second, [1, 2]), 60, "a share for each, again")
         await eventually(lambda: len(group.entries("pod-1")) > mine + 100, 30, "its work")
         await drain(connection, topology, "pod-1", who="a test")
-        await eventually(lambda: _shares(first, second, [0, 3]), 15, "all on the second pod, again")
+        await eventually(lambda: _shares(first, second, [0, 3]), 20, "all on the second pod, again")
         code, took_s = await first.terminate()
         assert code == 0
         assert took_s < 10
         # Another process of the same name is not the one that was meant.
         first = group.start("pod-1", **options)
-        await eventually(lambda: _shares(first, second, [1, 2]), 30, "a share of the new process")
+        await eventually(lambda: _shares(first, second, [1, 2]), 60, "a share of the new process")
         enough.set()
         published = await publishing
         await group.wait_handled(published)

@@ -55,6 +55,8 @@ async def test_a_pause_holds_over_a_restart_and_a_rebalance(kafka, namespace, tm
         await eventually(lambda: _count(group, "end", 2) == 2 * EACH, 30, "partition 2")
         assert _count(group, "end", 0) == before
         assert _in_flight(group, 0) == 0
+        waiting = 2 * EACH + 1 - before - 1  # one of them failed and waits elsewhere
+        await eventually(lambda: _tells_lag(first, second, waiting), 15, "the lag to be told")
         assert (await group.committed()).get(0, 0) <= before + 1
 
         outcome = await resume(*what, who="a test")
@@ -107,6 +109,12 @@ def _count(group, what, partition):
 def _in_flight(group, partition):
     started = _count(group, "start", partition)
     return started - sum(_count(group, what, partition) for what in ("end", "failed", "cancelled"))
+
+
+async def _tells_lag(first, second, expected):
+    rows = [r for pod in (first, second) for r in (await pod.stats()).get("partitions", ())]
+    assert any(row["paused"] for row in rows)
+    return [row["lag"] for row in rows if row["paused"]] == [expected]
 
 
 async def _wait_for_pause(pod, names):

@@ -50,6 +50,8 @@ logger = logging.getLogger(__name__)
 _COLLECT_AFTER = 100_000
 #: How often the flood guards are told the time.
 _LOOK_S = 1.0
+#: How often the brokers are asked for the ends of what is paused.
+_ASK_S = 5.0
 
 
 class DeliveryBoot(BootStrategy):
@@ -240,10 +242,16 @@ class DeliveryApp(faust.App):
             self.agent(topic, name=f"trunkline.{name}")(self._dispatching())
         self.agent(dead, name="trunkline.dead_letters")(self._forwarding(failing.forward))
         self.timer(_LOOK_S)(self._look_at_guards)
+        self.timer(_ASK_S)(self._ask_for_ends)
 
     async def _look_at_guards(self) -> None:
         for target in self.targets.values():
             target.guard.look()
+
+    async def _ask_for_ends(self) -> None:
+        """Keep the lag of what is paused true: no fetch tells where its partitions end."""
+        if not self.rebalancing:
+            await self.consumer.ask_for_ends({tp for tp in self.assigned() if self.is_paused(tp)})
 
     async def _commit(self) -> None:
         await self.consumer.commit()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from time import monotonic
 from typing import Any, ClassVar
 
@@ -255,6 +255,7 @@ class Consumer(driver.Consumer):
         #: How often the loop that fetches has come round.
         self.rounds = 0
         self._giving_away = asyncio.Lock()
+        self._asked_ends: dict[TP, int] = {}
         #: What it was subscribed to when it left its group.
         self._left: set[str] = set()
         super().__init__(*args, **options)
@@ -314,8 +315,23 @@ class Consumer(driver.Consumer):
         try:
             end: int | None = self._thread._ensure_consumer().last_stable_offset(tp)
         except IllegalStateError:
-            return None
-        return end
+            end = None
+        asked = self._asked_ends.get(tp)
+        return end if asked is None else max(asked, end or 0)
+
+    async def ask_for_ends(self, tps: Collection[TP]) -> None:
+        """Ask for the ends of partitions of which nothing is fetched, so that nothing tells them.
+
+        What was asked before is forgotten. Without an answer the last one that a fetch gave stays.
+        """
+        self._asked_ends = {}
+        if not tps:
+            return
+        try:
+            found = await asyncio.wait_for(self.highwaters(*tps), COMMIT_TIMEOUT_S)
+        except (KafkaError, TimeoutError):
+            return
+        self._asked_ends = {ensure_TP(tp): end for tp, end in found.items()}
 
     def answer_stamp(self, tp: TP) -> int | None:
         """Return what changes with every answer of the broker to a fetch from a partition."""

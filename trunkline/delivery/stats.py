@@ -6,7 +6,6 @@ from collections import deque
 from time import monotonic
 from typing import Any
 
-from aiokafka.errors import IllegalStateError
 from mode import Service
 
 from trunkline.delivery.app import DeliveryApp
@@ -64,7 +63,7 @@ def partition_stats(app: DeliveryApp, *, failures: bool = False) -> list[dict[st
         if (tp.topic in app.targets) == failures:
             continue
         tracker = app.consumer.trackers.get(tp)
-        end = _end_offset(app, tp)
+        end = app.consumer.end_offset(tp)
         committed = tracker.committed if tracker else app.consumer._committed_offset[tp]
         known = committed if committed is not None and committed >= 0 else None
         rows.append(
@@ -80,14 +79,6 @@ def partition_stats(app: DeliveryApp, *, failures: bool = False) -> list[dict[st
             }
         )
     return rows
-
-
-def _end_offset(app: DeliveryApp, tp: Any) -> int | None:
-    try:
-        end: int | None = app.consumer._thread._ensure_consumer().last_stable_offset(tp)
-    except IllegalStateError:
-        return None
-    return end
 
 
 def delivery_stats(app: DeliveryApp, rates: Rates) -> dict[str, Any]:

@@ -129,3 +129,26 @@ async def test_says_what_there_is_not(command, topic):
     partition = await command.run("tail", AUTH_REGISTERED, "--partition", "3")
     assert (partition.code, partition.out) == (2, "")
     assert "has no partition 3: it has 0 to 2" in partition.err
+
+
+async def test_waits_for_a_broker_that_goes_away(own_broker, namespace):
+    """It says so in one line, goes on when it is there again, and misses nothing."""
+    broker = own_broker()
+    await asyncio.to_thread(broker.start)
+    topic = f"{namespace}.{AUTH_REGISTERED}"
+    await create_topics(broker.bootstrap_servers, {topic: 1})
+    with commands(broker.bootstrap_servers, namespace) as make:
+        process = make().start("tail", AUTH_REGISTERED, "--from-beginning", "--json")
+        await produce(broker.bootstrap_servers, topic, [(b"k", b"before")])
+        first = await asyncio.to_thread(process.stdout.readline)
+        await asyncio.to_thread(broker.stop)
+        away = await asyncio.to_thread(process.stderr.readline)
+        await asyncio.to_thread(broker.start)
+        await produce(broker.bootstrap_servers, topic, [(b"k", b"after")])
+        second = await asyncio.to_thread(process.stdout.readline)
+        process.send_signal(signal.SIGINT)
+        _, err = await asyncio.to_thread(process.communicate, None, 20)
+    assert [json.loads(line)["value"] for line in (first, second)] == ["before", "after"]
+    assert "does not answer" in away
+    assert away.rstrip().endswith("Waiting for it …")
+    assert (process.returncode, err) == (0, "Kafka is there again.\n")

@@ -14,6 +14,7 @@ import click
 from trunkline.cli.interrupting import until_interrupted
 from trunkline.cli.names import ANY_TOPIC
 from trunkline.cli.records import Shown, print_record, record_to_line
+from trunkline.cli.reports import quietly
 from trunkline.dead_letters.filters import parse_time
 from trunkline.settings import load_settings
 from trunkline.tailing.matching import Matching, parse_keys
@@ -83,6 +84,7 @@ def tail(
     """  # noqa: D301  # click wants a real backspace
     if sum((from_beginning, offset is not None, since is not None)) > 1:
         raise click.UsageError("Say where to begin once: --from-beginning, --offset or --since.")
+    quietly()
     settings = load_settings()
     topology = Topology(settings.namespace)
     begins_somewhere = from_beginning or offset is not None or since is not None

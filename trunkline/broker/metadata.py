@@ -53,7 +53,8 @@ def ask(
             with context.wrap_socket(connection, server_hostname=HOST) as secured:
                 _log_in(secured, security.passwords[ADMIN])
                 return _view(secured)
-    except (OSError, EOFError):
+    except (OSError, EOFError, ValueError):
+        # ValueError: seen once in a node's first second, an answer that ended too early.
         return None
 
 
@@ -77,7 +78,8 @@ def ask_controller(port: int, timeout_s: float = 2.0) -> int | None:
             connection.sendall(_SIZE.pack(len(request)) + request)
             [size] = _SIZE.unpack(_read(connection, _SIZE.size))
             answer = _read(connection, size)
-    except (OSError, EOFError):
+    except (OSError, EOFError, ValueError):
+        # ValueError: seen once in a node's first second, an answer that ended too early.
         return None
     # Correlation id, tags, error; an array of one topic, its name; an array of one partition.
     at = 4 + 1 + 2 + 1 + 1 + len(topic) + 1

@@ -22,7 +22,7 @@ from trunkline.topology import Topology
 
 
 class ServicesQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """What is shown: all, or one service, group or pod."""
+    """What is shown: all, or one service, group (plain or real name) or pod."""
 
     service: str = ""
     group: str = ""
@@ -107,7 +107,7 @@ def services_of(view: SystemView, query: ServicesQuery) -> list[ServiceRow]:
     for declared in view.topology.services:
         service = view.topology.service(declared.name)
         workers = [w for w in situation.workers if w.report.service == service.name]
-        if not _is_asked_for(query, service.name, service.group, workers):
+        if not _is_asked_for(query, service.name, (service.group, declared.group), workers):
             continue
         group = groups.get(service.name)
         rows.append(
@@ -127,11 +127,14 @@ def services_of(view: SystemView, query: ServicesQuery) -> list[ServiceRow]:
 
 
 def _is_asked_for(
-    query: ServicesQuery, service: str, group: str | None, workers: Sequence[Worker]
+    query: ServicesQuery,
+    service: str,
+    groups: tuple[str | None, str | None],
+    workers: Sequence[Worker],
 ) -> bool:
     return (
         query.service in ("", service)
-        and query.group in ("", group)
+        and query.group in ("", *groups)
         and (not query.pod or any(w.report.pod == query.pod for w in workers))
     )
 

@@ -113,7 +113,7 @@ async def test_a_worker_is_not_ready_before_it_knows_what_its_predecessors_held(
 
             async def says_why() -> bool:
                 status, body = await pod.get("/health/ready")
-                return status == 503 and "held on" in body["reason"]
+                return status == 503 and f"held on {group.topic}[0]" in body["reason"]
 
             await eventually(says_why, 30, "the pod to say what it waits for")
             assert not group.entries(), "it handled an event before it knew what was held"

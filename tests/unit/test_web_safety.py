@@ -51,8 +51,8 @@ async def test_on_loopback_all_is_allowed(deeds):
         assert await status(client, "POST", NOTE, json={"text": "x"}) == 200
 
 
-async def test_elsewhere_it_is_read_only_without_a_token(deeds):
-    """Reading and publishing go on; acting is refused with what to set."""
+async def test_elsewhere_it_is_read_only_without_a_token(deeds, caplog):
+    """Reading and publishing go on; acting is refused with what to set, and the log says so."""
     async with served(deeds, **ANYWHERE) as client:
         assert await status(client, "GET", "/api/deeds") == 200
         assert await status(client, "POST", "/events/a", json={}) == 202
@@ -61,6 +61,7 @@ async def test_elsewhere_it_is_read_only_without_a_token(deeds):
         assert "Set TRUNKLINE_TOKEN" in (await answer.json())["error"]["message"]
         assert "read-only" in await (await client.get("/console/deeds")).text()
     assert [what for _, what in deeds.done] == ["published"]
+    assert "whoever reaches it reads payloads" in caplog.text
 
 
 @pytest.mark.parametrize(

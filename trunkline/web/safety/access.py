@@ -57,6 +57,11 @@ class Access:
         """Whether a token is set."""
         return self._token is not None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may read: no token is set, and others reach the server."""
+        return not self.needs_token and not self._is_bound_to_loopback
+
     def is_token(self, given: str) -> bool:
         """Return whether this is the token; takes as long for any other of its length."""
         return self._token is not None and hmac.compare_digest(given.encode(), self._token)

@@ -22,7 +22,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 SIGN_IN = "/console/sign-in"
 #: Open to all: probes and scrapers, which may send any Host. Numbers and names, nothing else.
-_OPEN = ("/health/", "/metrics")
+_OPEN = frozenset({"/health/live", "/health/ready", "/metrics"})
 #: What signing in needs before one has.
 _BEFORE_SIGN_IN = (SIGN_IN, "/console/static/")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -51,6 +51,11 @@ def secure(application: web.Application, access: Access) -> None:
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _refused(access, request) or await handler(request)
 
+    if access.is_open:
+        logger.warning(
+            "This web server is not on loopback, and no token is set: whoever reaches it reads "
+            "payloads; actions are refused. Set TRUNKLINE_TOKEN."
+        )
     # First of all: nothing of ours has looked at the request yet.
     application.middlewares.insert(0, guard)
     application.on_response_prepare.append(_add_headers)
@@ -64,7 +69,7 @@ async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
 
 def _refused(access: Access, request: web.Request) -> web.Response | None:
     """Return what to answer instead of handling the request; leave the caller in it otherwise."""
-    if request.path.startswith(_OPEN):
+    if request.path in _OPEN:
         return None
     if not access.knows_host(request):
         return _refusal(

@@ -68,7 +68,7 @@ def _run(settings: Settings, first_port: int, demo: tuple[float, float]) -> int:
         manager.add_process(pod.name, pod.command, env=dict(pod.environment))
     if demo[0]:
         manager.add_process("demo", _demo_command(pods, *demo), env=dict(pods[0].environment))
-    Greeting(pods, servers).start()
+    Greeting(pods, servers, needs_token=bool(settings.http_token)).start()
     manager.loop()
     return int(manager.returncode or 0)
 

@@ -20,10 +20,12 @@ _EXAMPLE = '{"userId": "12345", "email": "user@example.com"}'
 class Greeting(threading.Thread):
     """Waits for all pods to be ready, then prints where to look; ends with the process."""
 
-    def __init__(self, pods: Sequence[Pod], servers: str) -> None:
+    def __init__(self, pods: Sequence[Pod], servers: str, *, needs_token: bool = False) -> None:
         super().__init__(name="greeting", daemon=True)
         self._pods = pods
         self._servers = servers
+        token = '-H "Authorization: Bearer $TRUNKLINE_TOKEN" '
+        self._curl = f"curl {token if needs_token else ''}"
         self._began = time.monotonic()
 
     def run(self) -> None:
@@ -50,11 +52,11 @@ class Greeting(threading.Thread):
             *(f"  {pod.name:<24} {pod.url}/stats" for pod in self._pods),
             "",
             "Publish an event:",
-            f"  curl {_JSON} -d '{_EXAMPLE}' {publisher.url}/events/auth.registered",
+            f"  {self._curl}{_JSON} -d '{_EXAMPLE}' {publisher.url}/events/auth.registered",
             "See a user's notifications arrive:",
-            f"  curl -N {notifier.url}/notifications/10001",
+            f"  {self._curl}-N {notifier.url}/notifications/10001",
             "See what failed: dead letters by cause, and what waits for another attempt:",
-            f"  curl {index.url}/dead-letters",
+            f"  {self._curl}{index.url}/dead-letters",
             "  .venv/bin/trunkline dlq ls",
             "  .venv/bin/trunkline retries ls",
             "",

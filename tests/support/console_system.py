@@ -19,6 +19,7 @@ from trunkline.topology import AUTH_REGISTERED, Topology
 
 #: Users whose rows the database refuses: their events fail, and wait to be tried again.
 REFUSED_USER = "10007"
+SERVICES = ("db-server", "dlq", "console")
 #: A first retry soon, the next one in ten minutes: so something waits while tests look at it.
 _BACKOFF = "list:1,600"
 
@@ -90,7 +91,7 @@ async def console_system(
     await apply(KafkaConnection.plaintext(servers), topology)
     system = ConsoleSystem(servers, topology, folder)
     with workers(folder, servers, namespace) as start:
-        for service in ("db-server", "dlq", "console"):
+        for service in SERVICES:
             system.workers[service] = start(
                 f"{service}.1",
                 TRUNKLINE_SERVICE=service,

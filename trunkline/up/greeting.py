@@ -14,6 +14,7 @@ from trunkline.up.plan import Pod
 
 _POLL_S = 0.25
 _JSON = "-H 'Content-Type: application/json'"
+_BEARER = '-H "Authorization: Bearer $TRUNKLINE_TOKEN" '
 _EXAMPLE = '{"userId": "12345", "email": "user@example.com"}'
 
 
@@ -24,8 +25,7 @@ class Greeting(threading.Thread):
         super().__init__(name="greeting", daemon=True)
         self._pods = pods
         self._servers = servers
-        token = '-H "Authorization: Bearer $TRUNKLINE_TOKEN" '
-        self._curl = f"curl {token if needs_token else ''}"
+        self._curl = f"curl {_BEARER if needs_token else ''}"
         self._began = time.monotonic()
 
     def run(self) -> None:

@@ -72,10 +72,11 @@ class LiveTails:
         outbox = _Outbox(response)
         with contextlib.suppress(ConnectionError, ClientError):
             try:
-                await outbox.write("state", "Waiting for what comes.")
+                await outbox.write("state", "Connecting …")
                 records = reader.records(follow=True, say=outbox.say)
                 async with contextlib.aclosing(records):
                     async for batch in records:
+                        outbox.begin()
                         for record in batch[-_ROWS_PER_S:]:
                             outbox.add(record_row(self._context, record))
                         outbox.left_out += max(0, len(batch) - _ROWS_PER_S)
@@ -93,7 +94,14 @@ class _Outbox:
         self._said: list[str] = []
         self._flushed_at = 0.0
         self._wrote_at = 0.0
+        self._has_begun = False
         self.left_out = 0
+
+    def begin(self) -> None:
+        """Say once that what comes from now on is sent: reading begins at the ends."""
+        if not self._has_begun:
+            self._has_begun = True
+            self.say("Waiting for what comes.")
 
     def add(self, row: msgspec.Struct) -> None:
         """Keep a row for the next second; the oldest goes when there are too many."""

@@ -184,7 +184,7 @@ async def test_a_long_redrive_is_seen_and_stopped_from_another_browser(system, c
     dlq = Dlq(system.servers, system.topology.namespace)
     await dlq.put(dlq.letters(120))
     before = len(await dlq.redriven())
-    body = {"topic": "order.created", "rate": 15}
+    body = {"topic": "order.created", "rate": 2}
     job = await asyncio.to_thread(api, system, "dead-letters/redrive", body)
 
     page = await console.open("/console/dead-letters")
@@ -226,6 +226,9 @@ async def test_edits_a_payload_and_redrives_it(system, console):
     await assert_accessible(page)
     await console.picture(page, "console-dead-letter")
     await expect(page.locator("tr.selected")).to_contain_text("this one")
+    origin = await page.locator("dl.facts a").first.get_attribute("href")
+    topic = await console.open(origin)
+    await expect(topic.locator("main")).to_contain_text("no-address")
     await page.get_by_role("button", name="Check, and redrive …").click()
     dialog = page.get_by_role("dialog", name="Edit and redrive")
     await expect(dialog).to_contain_text("$.email", timeout=PATIENCE_MS)

@@ -11,7 +11,7 @@ from trunkline.cli.escaping import short, shown_bytes
 from trunkline.retries.inspection import Status, WaitingEvent
 from trunkline.retries.live import LaneHead
 
-_KEY_WIDTH, _ERROR_WIDTH = 60, 300
+_KEY_WIDTH, _ERROR_WIDTH = 60, 160
 
 
 class EventRow(msgspec.Struct):

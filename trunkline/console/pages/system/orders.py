@@ -133,7 +133,7 @@ class _Pausing:
         audit = needed(context.audit, "audit trail")
         actor = actor_of(caller)
         subject = {"group": key.group, "topic": key.topic, "partition": key.partition}
-        async with audit.action(actor, f"control.{what}", subject) as note:
+        async with audit.action(actor, what, subject) as note:
             done = await order(context.settings.connection, context.topology, *key, who=str(actor))
             note.result = {"changed": len(done.changed)}
         if not done.changed:
@@ -229,7 +229,7 @@ class _Draining:
     ) -> Outcome:
         audit = needed(self._context.audit, "audit trail")
         actor = actor_of(caller)
-        async with audit.action(actor, f"control.{what}", {"pod": body.pod}) as note:
+        async with audit.action(actor, what, {"pod": body.pod}) as note:
             done = await order(str(actor))
             note.result = {"changed": len(done.changed)}
         if not done.changed:

@@ -116,3 +116,14 @@ def test_a_lane_has_its_head_and_how_many_wait_behind_it():
         (b"long", 2, 5),
         (b"short", 1, 5),
     ]
+
+
+def test_a_list_that_is_dear_is_made_less_often():
+    """A console with very many waiting events stays able to answer."""
+    made = tables(put(1, 10))
+    before = made.events()
+    made._cost_s = 0.7
+    made.apply(put(2, 11))
+    assert made.events() is before
+    made._made_at_s -= 4
+    assert numbers(made) == [1, 2]

@@ -147,6 +147,8 @@ def _sqlite_engine(address: Address) -> AsyncEngine:
         pool_size=POOL_SIZE,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
+        # A connection holds 6 MB of pages and statements before long: all do that are in turn.
+        pool_use_lifo=True,
     )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.network import Network
 from trunkline.broker import EmbeddedBroker
 
 _FOLDER = "TRUNKLINE_TEST_BROKER"
@@ -32,7 +33,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         folder = Path(os.environ.pop(_FOLDER))
         EmbeddedBroker(folder).stop()
+        end_cluster(folder)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def end_cluster(folder: Path) -> None:
+    """End the cluster of tests/cluster, and the network that was made for it."""
+    known = folder / "cluster" / "port"
+    if known.exists():
+        port = int(known.read_text())
+        EmbeddedBroker(folder / "cluster" / "broker", port, 3).stop()
+        Network(port).down()
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from trunkline.soak.fates import (
 )
 from trunkline.soak.memory import Memory, growth_of
 from trunkline.soak.report import Report
+from trunkline.soak.rest import all_open
 from trunkline.topology import AUTH_REGISTERED, ORDER_CREATED
 
 SHARES = Shares(flaky=0.2, hopeless=0.1, invalid=0.1)
@@ -86,3 +87,19 @@ def test_a_report_names_what_was_not_kept():
     assert not report.ok
     assert "lost: auth.registered[0]@7 in engine" in str(report)
     assert report.as_dict()["problems"][0] == "1 events: lost"
+
+
+@pytest.mark.parametrize(
+    ("opened", "at_rest"),
+    [
+        ([[0], [1, 2]], True),
+        ([[0, 1, 2], []], True),
+        ([[0], [1]], False),
+        ([[0, 1], [1, 2]], False),
+    ],
+)
+def test_what_waits_in_a_partition_that_is_not_open_is_not_taken_for_nothing(opened, at_rest):
+    """A pod that is recovering one says 0."""
+    pods = [{"partitions": [{"partition": p, "open": True} for p in own]} for own in opened]
+    pods[0]["partitions"].append({"partition": 2, "open": False})
+    assert all_open(pods) is at_rest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from trunkline.soak.faults import Faults
 from trunkline.soak.load import Load
 from trunkline.soak.memory import Memory
 from trunkline.soak.report import Minute, Report
+from trunkline.soak.rest import all_open
 from trunkline.topology import AUTH_REGISTERED, ORDER_CREATED
 from trunkline.verifying.stage import Stage
 from trunkline.verifying.workers import WorkerError, WorkerProcess
@@ -182,7 +183,7 @@ class Soak:
             stats = await asyncio.gather(*map(_ask, self._pods))
             lag, waiting = await self._lag(), sum(map(_waiting, stats))
             behind = sum((one.get("retries") or {}).get("lag") or 0 for one in stats)
-            if lag == waiting == behind == 0 and all(stats):
+            if lag == waiting == behind == 0 and all(stats) and _are_open(self._pods, stats):
                 report.rest_s = round(time.monotonic() - began, 1)
                 return
             report.left = f"lag {lag}, {waiting} wait for a retry, {behind} failures not applied"
@@ -196,6 +197,15 @@ class Soak:
             return
         if code:
             self._report.deaths.append(f"{pod.pod} ended with {code}:\n{pod.log_tail()}")
+
+
+def _are_open(pods: Sequence[WorkerProcess], stats: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether all that waits is counted: in every group, see :func:`~.rest.all_open`."""
+    told = list(zip(pods, stats, strict=True))
+    return all(
+        all_open([one["retries"] for pod, one in told if pod.service == service])
+        for service in GROUPS
+    )
 
 
 async def _ask(pod: WorkerProcess) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
-from aiokafka.client import AIOKafkaClient
+from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, for_code
 from aiokafka.protocol.admin import (
     CreatePartitionsRequest,
@@ -164,6 +164,19 @@ class Cluster:
         response = await self.send(request)
         for name, code, message in response.topic_errors:
             _raise_for("add partitions to", name, code, message)
+
+    async def ask_coordinator(self, group: str, request: Any) -> Any:
+        """Send a request to the coordinator of a group, which alone knows of it.
+
+        Raises:
+            KafkaError: There is none at the moment, or this client may not know it.
+            TimeoutError: It does not answer.
+
+        """
+        with quiet_aiokafka():
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                node = await self._client.coordinator_lookup(CoordinationType.GROUP, group)
+        return await self._ask(node, request)
 
     async def _is_answered(self) -> bool:
         connected = False

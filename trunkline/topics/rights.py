@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from aiokafka.errors import IncompatibleBrokerVersion
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    IncompatibleBrokerVersion,
+    KafkaError,
+)
 
 from trunkline.connection import KafkaConnection
 from trunkline.errors import RefusedError
@@ -16,8 +20,6 @@ from trunkline.topics.rights_protocol import AuthorizedGroupsRequest, Authorized
 from trunkline.topology import Topology
 
 _DENIED = frozenset({29, 30})  # TOPIC_ and GROUP_AUTHORIZATION_FAILED
-#: Kafka's operations of a resource that it says nothing about.
-_NOT_TOLD = -(2**31)
 
 
 async def check_service_rights(
@@ -52,14 +54,27 @@ async def _allowed(cluster: Cluster, needed: Iterable[Acl]) -> dict[tuple[str, s
     found = {
         ("topic", name): 0 if code in _DENIED else operations
         for code, name, _, _, operations in topics.topics
+        if code in {0, *_DENIED}
     }
-    if names["group"]:
-        groups = await cluster.send(AuthorizedGroupsRequest(names["group"]))
-        found |= {
-            ("group", group[1]): 0 if group[0] in _DENIED else group[-1] for group in groups.groups
-        }
-    # Not told, when the group's coordinator is another broker or none yet: joining will tell.
-    return {place: bits for place, bits in found.items() if bits != _NOT_TOLD}
+    for group in names["group"]:
+        operations = await _allowed_to_group(cluster, group)
+        if operations is not None:
+            found["group", group] = operations
+    return found
+
+
+async def _allowed_to_group(cluster: Cluster, group: str) -> int | None:
+    """Return what is allowed, as bits; None while nobody knows."""
+    try:
+        answer = await cluster.ask_coordinator(group, AuthorizedGroupsRequest([group]))
+    except GroupAuthorizationFailedError:
+        return 0
+    except (KafkaError, OSError, TimeoutError):
+        return None  # the consumer will be told
+    [(code, *_, operations)] = answer.groups
+    if code in _DENIED:
+        return 0
+    return None if code else int(operations)
 
 
 def _missing(acl: Acl, allowed: dict[tuple[str, str], int]) -> str:

@@ -8,6 +8,7 @@ what stands here. Each override says what stock Faust does and why that will not
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import weakref
 from collections.abc import Collection, Mapping
 from time import monotonic
@@ -17,9 +18,11 @@ import faust
 from aiokafka.errors import (
     CommitFailedError,
     ConsumerStoppedError,
+    GroupAuthorizationFailedError,
     IllegalStateError,
     KafkaConnectionError,
     KafkaError,
+    TopicAuthorizationFailedError,
 )
 from faust.events import Event as FaustEvent
 from faust.exceptions import ProducerSendError
@@ -36,6 +39,7 @@ from trunkline.delivery.header_names import tolerate_any_header_name
 from trunkline.delivery.membership import leave_group, rejoin_group
 from trunkline.delivery.offsets import OffsetTracker
 from trunkline.delivery.tail_client import end_client
+from trunkline.security.denial import Denials
 
 #: A commit that the broker does not answer is given up, and made again at the next interval.
 COMMIT_TIMEOUT_S = 3.0
@@ -46,6 +50,8 @@ UNREADABLE_PAUSE_S = 5.0
 #: How soon a partition that was full is looked at again while others are being polled.
 _RECHECK_S = 0.05
 _POLL_S = 1.0
+#: How long a fetch waits that a right is missing for.
+_DENIED_S = 0.5
 
 
 class BatchTopic(FaustTopic):
@@ -76,6 +82,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     mundane_level = "debug"
     lost_membership = False
+    denials = Denials()
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         tolerate_any_header_name()
@@ -143,8 +150,21 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
         assignment = self._assignment(consumer)
-        with fetcher._subscriptions.fetch_context():
-            records = await fetcher.fetched_records(active, timeout=timeout_s)
+        try:
+            with fetcher._subscriptions.fetch_context():
+                records = await fetcher.fetched_records(active, timeout=timeout_s)
+        except TopicAuthorizationFailedError as error:
+            # A right may be taken away, and given back: what the others fetched comes next time.
+            self.denials.say(f"{error.args[0]} is not read", error)
+            await asyncio.sleep(_DENIED_S)
+            return {}, {}
+        except GroupAuthorizationFailedError as error:
+            self.denials.say("Nothing is read", error)
+            # aiokafka joins the group again only when somebody has seen this error.
+            with contextlib.suppress(KafkaError):
+                consumer._coordinator.check_errors()
+            await asyncio.sleep(_DENIED_S)
+            return {}, {}
         if assignment is None or assignment is not self._assignment(consumer):
             # It waited across a rebalance, so aiokafka took these from the new assignment, whose
             # position Faust may have set already: without giving them back they would be skipped.
@@ -218,6 +238,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             return False
         except TimeoutError:
             self.log.warning("Offsets not committed: no answer in %s s", COMMIT_TIMEOUT_S)
+            return False
+        except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
+            self.denials.say("Offsets are not committed", error)
             return False
         except KafkaError as error:
             self.log.warning("Offsets not committed, will try again: %r", error)

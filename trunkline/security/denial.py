@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import time
+
 from aiokafka import errors
 
+logger = logging.getLogger(__name__)
+
+#: How often it is said that a right is still missing.
+_AGAIN_S = 60.0
 _KINDS = {
     errors.TopicAuthorizationFailedError: "topic",
     errors.GroupAuthorizationFailedError: "group",
@@ -42,3 +49,23 @@ def _name_in(error: BaseException) -> str | None:
     if isinstance(given, set | frozenset | list | tuple):
         return ", ".join(sorted(map(str, given))) or None
     return given if isinstance(given, str) and " " not in given else None
+
+
+class Denials:
+    """Says what Kafka denies: once, and again each minute for as long as it does."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, float] = {}
+
+    def say(self, what: str, error: BaseException) -> None:
+        """Log a denial.
+
+        Args:
+            what: What does not happen because of it.
+            error: Why.
+
+        """
+        text = f"{what}: {denied(error)}"
+        if time.monotonic() - self._said.get(text, -_AGAIN_S) >= _AGAIN_S:
+            self._said[text] = time.monotonic()
+            logger.warning("%s. It is tried again until it is allowed.", text)

@@ -11,6 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         folder = Path(os.environ.pop(_FOLDER))
         EmbeddedBroker(folder).stop()
         end_cluster(folder)
+        EmbeddedBroker(folder / "secure" / "broker", nodes=3).stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -59,6 +61,21 @@ def kafka() -> str:
         if not broker.status().running:
             broker.start()
     return broker.bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def secure_kafka() -> Any:
+    """Return the three-node Kafka with TLS, users and ACLs; the first test that asks starts it."""
+    from tests.support.secure import SecureKafka, secure_broker  # only its tests need certificates
+
+    folder = Path(os.environ[_FOLDER]) / "secure"
+    folder.mkdir(exist_ok=True)
+    with (folder / "first").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        broker = secure_broker(folder)
+        if not broker.status().running:
+            broker.start()
+    return SecureKafka(broker, folder)
 
 
 @pytest.fixture

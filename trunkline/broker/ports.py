@@ -43,17 +43,17 @@ def outside_port(port: int, node: int) -> int:
     return port + _OUTSIDE + node
 
 
-def all_ports(port: int, nodes: int) -> list[int]:
+def all_ports(port: int, nodes: int, *, secure: bool = False) -> list[int]:
     """Return every port that a cluster uses, those for clients first."""
     ids = range(nodes)
-    kinds = (client_port, controller_port, ssl_port)
+    kinds = (client_port, controller_port, *([ssl_port] if secure else []))
     return [place(port, i) for place in kinds for i in ids]
 
 
 def find_free_port(nodes: int = 1) -> int:
     """Return a first port from which on all the ports of a cluster are free right now."""
     for port in random.sample(range(_FREE_FROM, _FREE_TO), 200):
-        if all(_is_free(one) for one in all_ports(port, nodes)):
+        if all(_is_free(one) for one in all_ports(port, nodes, secure=True)):
             return port
     raise BrokerError(f"No free ports between {_FREE_FROM} and {_FREE_TO}; name one with --port.")
 

@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 from mode import Service
 
+from trunkline.delivery.producer_link import explain
 from trunkline.delivery.tail import TopicTail
 from trunkline.errors import BrokerError
 
@@ -73,7 +74,7 @@ class TopicFollower(Service):
             try:
                 await self._read()
             except (KafkaError, BrokerError, TimeoutError, OSError) as error:
-                self._say(f"Reading {self._tail.topic} waits for Kafka: {error}")
+                self._say(f"Reading {self._tail.topic} waits for Kafka: {explain(error)}")
             await self._tail.close()
             await self.sleep(_RETRY_S)
 

@@ -25,6 +25,7 @@ from models.failures import (
     decode_offset,
 )
 from trunkline.delivery.holds import Hold
+from trunkline.delivery.producer_link import explain
 from trunkline.delivery.tail import TopicTail
 from trunkline.errors import BrokerError
 
@@ -123,7 +124,9 @@ class HeldKeys(Service):
                 await self._read()
             except (KafkaError, BrokerError, TimeoutError, OSError) as error:
                 if not self._said:
-                    logger.warning("Reading %s waits for Kafka: %r", self._tail.topic, error)
+                    logger.warning(
+                        "Reading %s waits for Kafka: %s", self._tail.topic, explain(error)
+                    )
                 self._said = True
             except NewerFormatError as newer:
                 # Without this hold its key's order would be lost: no partition is begun before.

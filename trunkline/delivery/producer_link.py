@@ -143,8 +143,13 @@ class ProducerLink:
             batch, topic, partition=partition
         )
         self.unsettled.add(future)
-        future.add_done_callback(self.unsettled.discard)
+        future.add_done_callback(self._settled)
         return future
+
+    def _settled(self, future: asyncio.Future[Any]) -> None:
+        self.unsettled.discard(future)
+        if not future.cancelled():
+            future.exception()  # of several that fail together only the first is awaited
 
     async def reaches_broker(self) -> bool:
         """Ask any broker for metadata; False when none answers."""

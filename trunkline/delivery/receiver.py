@@ -27,6 +27,7 @@ from mode import Service
 from models import Event
 from trunkline.delivery.decode import explain, headed_decoder_for
 from trunkline.delivery.origin import ORIGIN, RecentOrigins, origin_of
+from trunkline.delivery.producer_link import explain as in_words
 from trunkline.delivery.tail import TopicTail
 from trunkline.errors import BrokerError
 from trunkline.topics.connecting import why_no_answer
@@ -218,7 +219,7 @@ class BroadcastReceiver(Service):
     async def _say_away(self, error: BaseException) -> None:
         if not self._said:
             reason = await why_no_answer(self._tail.connection)
-            self._say(f"Reading {self._tail.topic} waits for Kafka: {error}. {reason}")
+            self._say(f"Reading {self._tail.topic} waits for Kafka: {in_words(error)}. {reason}")
 
     def _say(self, what: str) -> None:
         """Log why nothing is read, once until it is read again."""

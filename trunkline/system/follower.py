@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from mode import Service
 
 from trunkline.connection import KafkaConnection
+from trunkline.delivery.producer_link import explain
 from trunkline.delivery.tail import TopicTail
 from trunkline.errors import BrokerError
 
@@ -100,7 +101,7 @@ class TopicFollower(Service):
                 await self._read()
             except (KafkaError, BrokerError, TimeoutError, OSError) as error:
                 if not self._said:
-                    logger.warning("Reading %s waits for Kafka: %r", self.topic, error)
+                    logger.warning("Reading %s waits for Kafka: %s", self.topic, explain(error))
                 self._said = True
             except Exception:
                 logger.exception("Reading %s failed; it is tried again", self.topic)

@@ -40,7 +40,7 @@ def test_a_healthy_system_has_no_alarm():
     now = situation()
 
     assert alarms(now) == []
-    assert health([], now) == ("ok", "All is well: 1 pods report, lag 0.")
+    assert health([], now) == ("ok", "All is well: 1 pod reports, lag 0.")
 
 
 def test_a_pod_that_is_silent():

@@ -93,7 +93,8 @@ def health(found: Sequence[Alarm], situation: Situation) -> tuple[str, str]:
         pods = sum(1 for w in situation.workers if not w.is_stale(situation.now_s))
         lags = [group.lag for group in situation.groups]
         lag = "unknown" if None in lags else f"{sum(lag or 0 for lag in lags):,}"
-        return "ok", f"All is well: {pods} pods report, lag {lag}."
+        who = "1 pod reports" if pods == 1 else f"{pods} pods report"
+        return "ok", f"All is well: {who}, lag {lag}."
     state = "failing" if bad[0].severity == "critical" else "degraded"
     more = f" And {len(bad) - 1} more." if len(bad) > 1 else ""
     return state, bad[0].text + more

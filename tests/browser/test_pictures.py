@@ -19,7 +19,7 @@ from trunkline.topology import AUTH_REGISTERED
 
 LOOKS = (Look("light", 1280), Look("dark", 1280), Look("light", 360), Look("dark", 1920))
 #: Charts need some points.
-_TRAFFIC_S = 60
+_TRAFFIC_S = 45
 
 
 @pytest.mark.timeout(600)

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Error as PlaywrightError
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs/images"
@@ -23,6 +24,8 @@ _FLAGS = (
     "--disable-quic",
     "--no-first-run",
 )
+#: Chromium drops what it loads when a network interface comes or goes, also on loopback.
+_NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
 _TIMEOUT_MS = 15_000
 _SERIOUS = frozenset({"serious", "critical"})
 
@@ -72,6 +75,7 @@ class Visitor:
         self._browser = browser
         self._contexts: list[BrowserContext] = []
         self._save = save
+        self._network_changed = False
         self.url = url
         self.mistakes: list[str] = []
 
@@ -87,8 +91,21 @@ class Visitor:
         page = await context.new_page()
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.mistakes.append(f"{path}: {error}"))
-        await page.goto(f"{self.url}{path}")
+        await self._go(page, f"{self.url}{path}")
         return page
+
+    async def _go(self, page: Page, url: str) -> None:
+        """Open a URL, again when the machine's network changed meanwhile (containers started)."""
+        for _ in range(5):
+            self._network_changed = False
+            try:
+                await page.goto(url)
+            except PlaywrightError as error:
+                if _NETWORK_CHANGED not in str(error):
+                    raise
+            else:
+                if not self._network_changed:
+                    return
 
     async def close(self) -> None:
         """Close all windows."""
@@ -104,6 +121,9 @@ class Visitor:
 
     def _note(self, message: object) -> None:
         kind, text = message.type, message.text  # type: ignore[attr-defined]
+        if _NETWORK_CHANGED in text:
+            self._network_changed = True
+            return
         # A refused request is what some tests ask for; they look at the answer themselves.
         if kind == "error" and "the server responded with a status of" not in text:
             self.mistakes.append(text)

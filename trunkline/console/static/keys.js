@@ -36,6 +36,8 @@ const ACTS = {
 };
 
 export function startKeys() {
+  // On a narrow screen the navigation is wider than it: the page that is shown is to be seen there.
+  document.querySelector("nav.pages [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   document.addEventListener("keydown", onKey);
   document.addEventListener("click", (event) => {
     const opener = event.target.closest("[data-open]");

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
 import pytest
 
@@ -57,7 +59,18 @@ COMMANDS = dict(leaves(cli))
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def levels():
+    """Give loggers their levels back: commands silence them for their process, which is ours."""
+    loggers = [it for it in logging.root.manager.loggerDict.values() if hasattr(it, "level")]
+    before = {logger: logger.level for logger in loggers}
+    yield
+    for logger in logging.root.manager.loggerDict.values():
+        if hasattr(logger, "level"):
+            logger.setLevel(before.get(logger, logging.NOTSET))
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, levels):
     """Return a function that runs the command line: exit code, output, messages."""
 
     def run(*args):

@@ -29,11 +29,11 @@ def test_a_short_soak_with_faults_keeps_every_promise():
     report = json.loads(done.stdout)
     account = report["account"]
     assert report["ok"]
-    assert sum(report["faults"].values()) >= 3
-    assert account["acknowledged"] > 4_000
+    assert sum(report["faults"].values()) >= 2
+    assert account["acknowledged"] > 2_000
     for service, handled in account["handled"].items():
-        assert account["dead"][service] > 20, service
-        assert handled > 2_000, service
+        assert account["dead"][service] > 10, service
+        assert handled > 1_000, service
     assert account["handled"]["engine"] + account["dead"]["engine"] == account["events"]
 
 

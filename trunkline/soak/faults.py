@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -134,7 +135,8 @@ class Faults:
             self.deaths.append(str(error))
             pod.kill()
             return
-        if code and not self._broker_was_away(_STOP_S):
+        # By the signal itself it ends while it is still being loaded.
+        if code not in {0, -signal.SIGTERM} and not self._broker_was_away(_STOP_S):
             self.deaths.append(f"{pod.pod} ended with {code} on SIGTERM:\n{pod.log_tail()}")
 
     async def _end_broker(self, broker: EmbeddedBroker, kind: str, gone_s: float) -> None:

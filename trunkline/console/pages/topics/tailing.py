@@ -36,16 +36,18 @@ class LiveTails:
     def __init__(self, context: ConsoleContext) -> None:
         self._context = context
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_stopping = False
 
     async def start(self) -> None:
         """Do nothing: tails begin when they are asked for."""
 
     async def stop(self) -> None:
         """End all tails: their clients come back to another worker."""
-        for task in tuple(self._tasks):
-            task.cancel()
+        self._is_stopping = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_CLOSE_S)
+        for task in tuple(self._tasks):
+            task.cancel()  # Kafka is away: there is no connection to close
 
     async def serve(
         self, request: web.Request, topic: str, partition: int | None
@@ -56,26 +58,26 @@ class LiveTails:
         response = web.StreamResponse(headers=sse.HEADERS)
         response.force_close()
         await response.prepare(request)
+        # A task of its own, which nothing cancels: its consumer is to be closed to the end.
         task = asyncio.create_task(self._send(response, topic, partition))
         self._tasks.add(task)
-        try:
-            await asyncio.wait({task}, timeout=_ENDS_AFTER_S)
-        finally:
-            self._tasks.discard(task)
-            task.cancel()
-            await asyncio.wait({task}, timeout=_CLOSE_S)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.wait({task})
         return response
 
     async def _send(self, response: web.StreamResponse, topic: str, partition: int | None) -> None:
         partitions = () if partition is None else (partition,)
         reader = TopicReader(topic, self._context.settings.connection, Start(), partitions)
         outbox = _Outbox(response)
+        ends_at = asyncio.get_running_loop().time() + _ENDS_AFTER_S
         with contextlib.suppress(ConnectionError, ClientError):
             try:
                 await outbox.write("state", "Connecting …")
                 records = reader.records(follow=True, say=outbox.say)
                 async with contextlib.aclosing(records):
                     async for batch in records:
+                        if self._is_stopping or asyncio.get_running_loop().time() > ends_at:
+                            break
                         outbox.begin()
                         for record in batch[-_ROWS_PER_S:]:
                             outbox.add(record_row(self._context, record))

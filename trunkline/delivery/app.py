@@ -250,7 +250,7 @@ class DeliveryApp(faust.App):
 
     async def _ask_for_ends(self) -> None:
         """Keep the lag of what is paused true: no fetch tells where its partitions end."""
-        if not self.rebalancing:
+        if not (self.rebalancing or self.should_stop):
             await self.consumer.ask_for_ends({tp for tp in self.assigned() if self.is_paused(tp)})
 
     async def _commit(self) -> None:

@@ -196,6 +196,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         with self._ensure_consumer()._fetcher._subscriptions.fetch_context():
             pass
 
+    async def ends(self, tps: Collection[TP]) -> Mapping[TP, int]:
+        """Ask for the ends of partitions, past the queue of calls to this thread.
+
+        Two of those run at once, and aiokafka asks for 40 s for a leader that is away: two such
+        questions there, and nothing would be fetched or committed, of no partition.
+        """
+        asked = asyncio.run_coroutine_threadsafe(self._highwaters(list(tps)), self.thread_loop)
+        found: Mapping[TP, int] = await asyncio.wrap_future(asked)
+        return found
+
     def subscribed(self) -> frozenset[str]:
         """Return the topics that it is subscribed to."""
         return frozenset(self._ensure_consumer().subscription())
@@ -351,7 +361,7 @@ class Consumer(driver.Consumer):
         if not tps:
             return
         try:
-            found = await asyncio.wait_for(self.highwaters(*tps), COMMIT_TIMEOUT_S)
+            found = await asyncio.wait_for(self._thread.ends(tps), COMMIT_TIMEOUT_S)
         except (KafkaError, TimeoutError):
             return
         self._asked_ends = {ensure_TP(tp): end for tp, end in found.items()}
@@ -520,7 +530,8 @@ class Consumer(driver.Consumer):
 
     async def leave_group(self) -> None:
         """Let what runs end, commit, and leave the group: its partitions move at once."""
-        self._left = set(self._thread.subscribed())
+        # Nothing is subscribed to when it had left before, and something failed on its way back.
+        self._left = set(self._thread.subscribed()) or self._left
         await self._thread.revoke_all()
         await self._thread.leave_group()
         # A rebalance that crossed it may have brought something after all; it is not ours.

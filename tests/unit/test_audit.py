@@ -137,6 +137,16 @@ def test_ids_are_listed_up_to_a_limit():
     assert (len(many["ids"]), many["more_ids"]) == (100, 1)
 
 
+#: What strangers may write to the topic.
+NONSENSE = (
+    None,
+    b"nonsense",
+    b'{"id": 1}',
+    b'{"id":"a","phase":"begun","at_ms":1,"actor":{"name":"x","via":"cli"},"action":"x","what":{"a":'
+    + b"[" * 100_000,
+)
+
+
 async def trail_of(made, remembered=10):
     """Return a trail of three actions: one done, one that failed, one without an end."""
     log, producer = made()
@@ -149,7 +159,7 @@ async def trail_of(made, remembered=10):
         pass
     del producer.sent[-1]
     trail = Trail(remembered)
-    for record in [*producer.sent, Record(None), Record(b"nonsense"), Record(b'{"id": 1}')]:
+    for record in [*producer.sent, *map(Record, NONSENSE)]:
         trail.take(record)
     return trail
 

@@ -16,6 +16,7 @@ class Record(NamedTuple):
 
     partition: int
     offset: int
+    topic: str = "t"
 
 
 class FakeTail:
@@ -101,3 +102,20 @@ async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(follow):
     """What the old one said is forgotten."""
     _, offsets = await follow(FakeTail([0, 1, 2], 0, []), FakeTail([0]))
     assert offsets == [0]
+
+
+async def test_a_record_that_cannot_be_taken_does_not_end_the_reading():
+    """A stranger's record is passed over, and a mistake of ours in the client got over."""
+    taken = []
+
+    def take(record):
+        if record.offset == 1:
+            raise RecursionError
+        taken.append(record.offset)
+
+    made = TopicFollower(lambda: FakeTail([0, 1, 2], AttributeError("ours"), [3]), take, list)
+    await made.start()
+    try:
+        await eventually(lambda: taken == [0, 2, 3], 10, "all to be read")
+    finally:
+        await made.stop()

@@ -85,7 +85,7 @@ def read_audit(value: bytes | None) -> AuditRecord | None:
         return None
     try:
         return _decoder.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -29,7 +29,8 @@ class TopicFollower(Service):
 
     Args:
         make_tail: Makes the tail; called again when all is to be read anew.
-        take: Called with each record; must neither block nor raise.
+        take: Called with each record; must not block. What it raises is logged, and the record
+            passed over: what a stranger wrote must not end the reading for ever.
         forget: Called before all is read anew: the topic was made anew, or :meth:`reread`.
 
     """
@@ -75,6 +76,9 @@ class TopicFollower(Service):
                 await self._read()
             except (KafkaError, BrokerError, TimeoutError, OSError) as error:
                 self._say(f"Reading {self._tail.topic} waits for Kafka: {explain(error)}")
+            except Exception:
+                # Mode would end the reading for ever, and the pages would show what was once so.
+                logger.exception("Reading %s failed; it is tried again", self._tail.topic)
             await self._tail.close()
             await self.sleep(_RETRY_S)
 
@@ -92,12 +96,24 @@ class TopicFollower(Service):
                 return
             before = dict(self._tail.positions)
             for record in await self._tail.poll():
-                self._take(record)
+                self._give(record)
                 self._tail.positions[record.partition] = record.offset + 1
             if any(self._tail.positions[p] < at for p, at in before.items()):
                 self._reread = True  # the topic was deleted and made anew
             self._ready = self._ready or self._tail.caught_up
             await asyncio.sleep(0)
+
+    def _give(self, record: Any) -> None:
+        try:
+            self._take(record)
+        except Exception as error:  # whatever a stranger wrote
+            logger.warning(
+                "%s[%s]@%s is no record of ours and is passed over: %r",
+                record.topic,
+                record.partition,
+                record.offset,
+                error,
+            )
 
     async def _begin_anew(self) -> None:
         with contextlib.suppress(KafkaError, OSError):

@@ -189,7 +189,7 @@ class Tables:
                 self._entries[place] = self._read_entry(record.value)
             else:
                 self._states[place] = self._kept(decode_state(record.value))
-        except (msgspec.MsgspecError, NewerFormatError):
+        except (msgspec.MsgspecError, NewerFormatError, UnicodeDecodeError, RecursionError):
             self._unreadable.add(at)
 
     def forget(self, changelog: str) -> None:

@@ -53,7 +53,7 @@ async def read_orders(connection: KafkaConnection, topology: Topology) -> Orders
     for record in await _read(connection, topology.control_topic().name):
         try:
             orders.take(record)
-        except (ValueError, msgspec.MsgspecError):
+        except (ValueError, msgspec.MsgspecError, RecursionError):
             continue  # a stranger's; the pods log it
     return orders
 
@@ -70,7 +70,7 @@ async def read_workers(connection: KafkaConnection, topology: Topology) -> Worke
     for record in await _read(connection, topology.workers_topic().name):
         try:
             workers.take(record)
-        except (ValueError, msgspec.MsgspecError):
+        except (ValueError, msgspec.MsgspecError, RecursionError):
             continue  # a stranger's; whoever follows the topic logs it
     return workers
 

@@ -77,6 +77,32 @@ def test_the_clocks_of_two_hosts_need_not_agree(workers, clock):
     assert not workers.all()[0].is_stale(clock.now)
 
 
+def test_a_pod_whose_clock_is_minutes_behind_is_heard(workers, clock):
+    """Its reports come as it writes them; what is read of the past comes all at once."""
+    for second in range(0, 6, 2):
+        workers.take(record(report(at_s=NOW_S - 300 + second)))
+    assert workers.all()[0].is_stale(clock.now)
+
+    for second in range(6, 10, 2):
+        clock.now += 2
+        workers.take(record(report(at_s=NOW_S - 300 + second)))
+
+    assert workers.all()[0].age_s(clock.now) == 0
+    clock.now += 11
+    assert workers.all()[0].is_stale(clock.now)
+
+
+def test_the_names_of_pods_that_ended_do_not_pile_up(workers):
+    """Those of a Deployment's pods are never used again."""
+    for number in range(300):
+        pod = f"auth-service-{number}"
+        workers.take(record(report(pod)))
+        workers.take(tombstone(pod))
+
+    assert len(workers.ended) == 200
+    assert "auth-service-299" in workers.ended
+
+
 def test_a_pod_that_said_goodbye_is_gone(workers):
     """A graceful stop is no alarm."""
     workers.take(record(report()))

@@ -153,7 +153,8 @@ class SystemView(Service):
             lag=lag,
             waiting=sum(w.report.retries.waiting for w in fresh if w.report.retries),
             dead_letters=max(indexes, default=None),
-            dead=sum(w.report.total("dead") for w in fresh),
+            # Of silent pods, too: one that is heard again must not bring all of its count anew.
+            dead=sum(w.report.total("dead") for w in self.workers.all()),
         )
 
 

@@ -18,6 +18,8 @@ from trunkline.system.report import (
 
 #: A pod that has not reported for so long is forgotten.
 FORGET_S = 24 * 3600.0
+#: So many pods that ended are remembered: the names of some are never used again.
+_ENDED_KEPT = 200
 #: What rates are told of.
 COUNTED = ("handled", "failed", "invalid", "retried", "recovered", "dead", "parked", "delivered")
 
@@ -28,10 +30,11 @@ class Worker:
 
     Attributes:
         report: The newest one.
-        seen_at_s: When it came, by this process's clock (Unix time), so that the clocks of hosts
-            need not agree.
+        seen_at_s: When it was heard of last, by this process's clock (Unix time), so that the
+            clocks of hosts need not agree.
         rates: Topic → counter → events a second, between its last two reports.
         published: Plain topic → events a second that it published.
+        came_at_s: When the report was read, which may be long after it was written.
 
     """
 
@@ -39,6 +42,7 @@ class Worker:
     seen_at_s: float
     rates: dict[str, dict[str, float]] = field(default_factory=dict)
     published: dict[str, float] = field(default_factory=dict)
+    came_at_s: float = 0.0
 
     def age_s(self, now_s: float) -> float:
         """Return how long ago it reported."""
@@ -81,6 +85,8 @@ class Workers:
                 self._settings.pop(pod, None)
             elif self._workers.pop(pod, None):
                 self.ended[pod] = record.timestamp / 1000
+                if len(self.ended) > _ENDED_KEPT:
+                    del self.ended[next(iter(self.ended))]
         elif is_settings:
             self._settings[pod] = decode_settings(record.value)
         else:
@@ -91,8 +97,8 @@ class Workers:
         # A report of long ago, read at the start, is as old as it says.
         now_s = self._clock()
         said_s = report.at_ms / 1000
-        seen_at_s = said_s if now_s - said_s > STALE_S else now_s
-        worker = Worker(report, seen_at_s)
+        is_old = now_s - said_s > STALE_S and not _is_live(before, report, now_s)
+        worker = Worker(report, said_s if is_old else now_s, came_at_s=now_s)
         if before is not None and before.report.incarnation == report.incarnation:
             worker.rates, worker.published = _rates(before.report, report)
         self._workers[report.pod] = worker
@@ -119,6 +125,17 @@ class Workers:
         """Return what the pods run with, by service and name."""
         self.all()
         return sorted(self._settings.values(), key=lambda s: (s.service, s.pod))
+
+
+def _is_live(before: Worker | None, report: WorkerReport, now_s: float) -> bool:
+    """Whether a report comes as it is written: then an old one has a clock that is behind ours.
+
+    What is read of the past comes much faster one after the other than it was written.
+    """
+    if before is None or before.report.incarnation != report.incarnation:
+        return False
+    apart_s = (report.at_ms - before.report.at_ms) / 1000
+    return 0 < apart_s < 2 * (now_s - before.came_at_s)
 
 
 def _rates(

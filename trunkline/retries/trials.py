@@ -121,13 +121,13 @@ class Trials:
         if waiting.discarded:
             self._ledger.let_go(schedule.finish(waiting))
             return
+        breaker = attempts.target.breaker
+        if not waiting.exhausted and (pause_ms := self._pause_ms(waiting, breaker)):
+            schedule.again(waiting, now_ms() + pause_ms)  # its entry need not be read for that
+            return
         entry = self._ledger.entry(waiting.id)
         if waiting.exhausted:
             self._burials.bury(waiting, entry, attempts)
-            return
-        breaker = attempts.target.breaker
-        if pause_ms := self._pause_ms(waiting, breaker):
-            schedule.again(waiting, now_ms() + pause_ms)
             return
         if waiting.due_ms:
             self._failures.note_lateness(now_ms() - waiting.due_ms)
@@ -154,7 +154,8 @@ class Trials:
     def _pause_ms(self, waiting: Waiting, breaker: Breaker) -> int:
         """Return how long nothing of the event's partition is to be tried; 0 when it may be."""
         if self._failures.pauses.covers(waiting.id.topic, waiting.id.partition):
-            return _PAUSE_MS
+            # In the end all that waits is due: to look at 5,000 a second must be enough.
+            return _PAUSE_MS + len(self._ledger.schedule) // 5
         return _BREAKER_MS if breaker.is_open and not breaker.admits_now else 0
 
     def _succeeded(self, waiting: Waiting, attempts: Attempts) -> None:

@@ -211,6 +211,16 @@ def test_a_mask_where_nothing_was_masked_is_refused(masked, value):
         unmasked(masked, ORIGINAL, json.dumps(value).encode())
 
 
+def test_masks_in_a_list_that_got_shorter_are_refused(masked):
+    """Of the items that are left nobody knows which they were: no one gets another's values."""
+    original = b'{"items": [{"email": "a@b.c"}, {"email": "d@e.f"}]}'
+    edited = json.loads(editable_text(masked, original))
+    del edited["items"][0]
+
+    with pytest.raises(Refusal, match="in a list that is longer or shorter"):
+        unmasked(masked, original, json.dumps(edited).encode())
+
+
 def test_only_json_objects_are_edited(masked):
     """Other payloads are exported, edited and imported."""
     for value in (None, b"", b"\xff", b"[1]", b"1", b"[" * 100_000):

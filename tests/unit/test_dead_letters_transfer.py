@@ -55,6 +55,14 @@ def test_a_line_is_printable(value, message):
     assert line.isprintable()
 
 
+def test_a_masked_line_is_not_taken_back():
+    """Its group would handle the masks."""
+    found = Found(dead_letter(), fingerprint_of(dead_letter(), Topology()), None)
+
+    with pytest.raises(ConfigurationError, match="Line 3 has masks"):
+        import_line(export_line(found, masked=True).encode(), 3)
+
+
 def test_says_what_was_done():
     """The action, the fingerprint and the place are told; they are not read back."""
     letter = dead_letter()

@@ -9,6 +9,7 @@ import pytest
 from tests.support.console import TOKEN, Deeds, served
 from trunkline.errors import ConfigurationError
 from trunkline.settings import load_settings
+from trunkline.web.safety.access import Access
 from trunkline.web.safety.hosts import host_name, is_loopback
 from trunkline.web.safety.limits import SignInLimits
 from trunkline.web.safety.sessions import COOKIE, Sessions
@@ -165,6 +166,7 @@ async def test_probes_may_ask_by_any_host_name(deeds):
     [
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Origin": "http://127.0.0.1:1"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
@@ -462,3 +464,8 @@ def test_names_of_this_machine(header, name, loopback):
     """Whatever way they are written."""
     assert host_name(header) == name
     assert is_loopback(host_name(header)) is loopback
+
+
+def test_a_token_of_bytes_that_are_no_text_is_wrong():
+    """As aiohttp gives them to us; they have no encoding."""
+    assert not Access(load_settings(token=TOKEN)).is_token("\udcfc")

@@ -60,6 +60,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     left_out_bytes: int = 0
     trace_id: str | None = None
     details: tuple[tuple[str, str], ...] = ()
+    masked: bool = False
 
 
 _decode_line: Callable[[bytes], Line] = msgspec.json.Decoder(Line).decode
@@ -103,10 +104,11 @@ def letter_to_dict(found: Found) -> dict[str, Any]:
     }
 
 
-def export_line(found: Found) -> str:
-    """Return a dead letter as a line, without its end."""
+def export_line(found: Found, *, masked: bool = False) -> str:
+    """Return a dead letter as a line, without its end; a masked one is not taken back."""
+    line = letter_to_dict(found) | ({"masked": True} if masked else {})
     # json leaves one control character as it is; it can only stand inside a string.
-    return json.dumps(letter_to_dict(found)).replace("\x7f", "\\u007f")
+    return json.dumps(line).replace("\x7f", "\\u007f")
 
 
 def import_line(line: bytes, number: int) -> tuple[DeadLetter, str]:
@@ -126,6 +128,11 @@ def import_line(line: bytes, number: int) -> tuple[DeadLetter, str]:
         raise ConfigurationError(
             f"Line {number} is no exported dead letter: {error}. Nothing was done."
         ) from None
+    if read.masked:
+        raise ConfigurationError(
+            f"Line {number} has masks (TRUNKLINE_MASK_FIELDS) where its values were: its group "
+            "would handle those. Export it with 'trunkline dlq export'. Nothing was done."
+        )
     place = parse_id(read.id) if read.id else ("", 0, 0)
     if place is None:
         raise ConfigurationError(

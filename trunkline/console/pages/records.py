@@ -107,14 +107,18 @@ def _restored(after: Any, before: Any) -> Any:
         known = before if isinstance(before, dict) else {}
         return {name: _restored(value, known.get(name, MASK)) for name, value in after.items()}
     if isinstance(after, list):
-        known_items = before if isinstance(before, list) else []
-        padded = [*known_items, *[MASK] * (len(after) - len(known_items))]
-        return [_restored(item, old) for item, old in zip(after, padded, strict=False)]
+        # With an item more or less nobody knows whose masks are whose: none may be restored.
+        known_items = before if isinstance(before, list) and len(before) == len(after) else []
+        padded = known_items or [MASK] * len(after)
+        return [_restored(item, old) for item, old in zip(after, padded, strict=True)]
     if after != MASK:
         return after
     if before == MASK:
         raise Refusal(
-            400, f"{MASK} stands where nothing was masked.", "Write the value itself.", "$.value"
+            400,
+            f"{MASK} stands where nothing was masked, or in a list that is longer or shorter now.",
+            "Write the value itself.",
+            "$.value",
         )
     return before
 

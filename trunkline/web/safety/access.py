@@ -64,7 +64,9 @@ class Access:
 
     def is_token(self, given: str) -> bool:
         """Return whether this is the token; takes as long for any other of its length."""
-        return self._token is not None and hmac.compare_digest(given.encode(), self._token)
+        # aiohttp gives bytes that are no UTF-8 as surrogates, which have no encoding of their own.
+        raw = given.encode(errors="surrogatepass")
+        return self._token is not None and hmac.compare_digest(raw, self._token)
 
     def knows_host(self, request: web.Request) -> bool:
         """Return whether the request asks for a name that this server has.

@@ -104,7 +104,10 @@ def _is_from_here(request: web.Request) -> bool:
     if site not in (None, "same-origin", "none"):
         return False
     if origin is not None:
-        return urlsplit(origin).netloc == request.host
+        try:
+            return urlsplit(origin).netloc == request.host
+        except ValueError:  # no URL at all, such as "http://["
+            return False
     # Every browser that has our cookie sends one of the two; what sends none is none.
     return site is not None or COOKIE not in request.cookies
 
@@ -128,7 +131,7 @@ def _to_sign_in(request: web.Request) -> web.Response:
         # A link from elsewhere comes without our (strict) cookie; asked again from here, with it.
         page = '<!doctype html><meta http-equiv="refresh" content="0"><title>Trunkline</title>'
         return web.Response(text=page, content_type="text/html")
-    target = quote(request.path_qs, safe="")
+    target = quote(request.path_qs, safe="", errors="surrogatepass")
     return web.Response(status=303, headers={"Location": f"{SIGN_IN}?next={target}"})
 
 

@@ -38,7 +38,7 @@ class ExportQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def export(context: ConsoleContext, request: web.Request) -> web.StreamResponse:
-    """Answer a download; masked fields stay masked, and so such lines must not be imported."""
+    """Answer a download; masked fields stay masked, and such lines are not taken back."""
     query = asked(request, ExportQuery)
     wanted = _wanted(context, query)
     scan = Scan(context.settings.connection, context.topology, wanted, acted_on=query.every)
@@ -58,14 +58,13 @@ async def export(context: ConsoleContext, request: web.Request) -> web.StreamRes
 async def _write(
     context: ConsoleContext, scan: Scan, query: ExportQuery, response: web.StreamResponse
 ) -> int:
-    line = sheet_line if query.format == "csv" else _json_line
     text = sheet_head() if query.format == "csv" else ""
     count = 0
     async for step in scan.steps():
         for found in step.found:
             if count == query.limit:
                 break
-            text += line(_masked(context, found))
+            text += _line(context, query, found)
             count += 1
             if len(text) >= _CHUNK:
                 await response.write(text.encode())
@@ -100,8 +99,13 @@ def _masked(context: ConsoleContext, found: Found) -> Found:
     )
 
 
-def _json_line(found: Found) -> str:
-    return export_line(found) + "\n"
+def _line(context: ConsoleContext, query: ExportQuery, found: Found) -> str:
+    shown = _masked(context, found)
+    if query.format == "csv":
+        return sheet_line(shown)
+    before, after = found.letter, shown.letter
+    is_masked = (before.value, before.headers) != (after.value, after.headers)
+    return export_line(shown, masked=is_masked) + "\n"
 
 
 def _headers(query: ExportQuery) -> dict[str, str]:

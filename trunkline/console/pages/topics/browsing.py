@@ -11,13 +11,13 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from trunkline.connection import KafkaConnection
+from trunkline.console.pages.topics.taking import Reading, Taking
 from trunkline.console.refusals import Refusal
 from trunkline.delivery.tail_client import end_client, start_client
 from trunkline.errors import BrokerError
@@ -32,28 +32,7 @@ _SEARCH_S = 5.0
 #: Offsets without records (transaction markers, compaction) may lie between those that are shown:
 #: so many times the limit is read at first, then more.
 _WIDENINGS = (2, 16, 256)
-
-
-@dataclass
-class Reading:
-    """What was read.
-
-    Attributes:
-        records: Those that match.
-        searched: How many were looked at.
-        stopped: ``time`` or ``count`` when there may be more, else ``""``.
-        last_ms: Timestamp of the last one that was looked at.
-        begins: Partition → its first offset.
-        ends: Partition → the offset behind its last committed record.
-
-    """
-
-    records: list[Any] = field(default_factory=list)
-    searched: int = 0
-    stopped: str = ""
-    last_ms: int | None = None
-    begins: dict[int, int] = field(default_factory=dict)
-    ends: dict[int, int] = field(default_factory=dict)
+_ENDS = ("time", "count", "size")
 
 
 class TopicBrowser:
@@ -69,8 +48,10 @@ class TopicBrowser:
         async with self._opened(topic, partition) as question:
             reading = Reading()
             for width in _WIDENINGS:
-                reading = await question.read(question.before_the_end(limit * width))
-                if len(reading.records) >= limit or question.covers_all(limit * width):
+                starts = question.before_the_end(limit * width)
+                reading = await question.read(starts, keep_last=limit)
+                enough = len(reading.records) >= limit or reading.stopped == "size"
+                if enough or question.covers_all(limit * width):
                     break
             reading.records.sort(key=lambda r: (r.timestamp, r.partition, r.offset), reverse=True)
             del reading.records[limit:]
@@ -102,7 +83,9 @@ class TopicBrowser:
             if at_ms is None:
                 share = max(1, MAX_SEARCHED // max(1, len(question.ends)))
                 reading = await question.read(
-                    question.before_the_end(share), matches=lambda r: r.key == key
+                    question.before_the_end(share),
+                    matches=lambda r: r.key == key,
+                    keep_last=limit,
                 )
                 if not reading.stopped and not question.covers_all(share):
                     reading.stopped = "count"
@@ -170,34 +153,6 @@ class TopicBrowser:
         return consumer
 
 
-class _Taking:
-    """Puts those records that match into a reading, of each partition so many."""
-
-    def __init__(
-        self, reading: Reading, matches: Callable[[Any], bool], stop_after: int | None
-    ) -> None:
-        self._reading = reading
-        self._matches = matches
-        self._stop_after = stop_after
-        self._counts: dict[int, int] = {}
-
-    def __call__(self, partition: int, records: list[Any]) -> None:
-        """Take a partition's next records."""
-        reading = self._reading
-        for record in records:
-            if record.offset >= reading.ends[partition] or self.is_full(partition):
-                return
-            reading.searched += 1
-            reading.last_ms = max(reading.last_ms or 0, record.timestamp)
-            if self._matches(record):
-                self._counts[partition] = self._counts.get(partition, 0) + 1
-                reading.records.append(record)
-
-    def is_full(self, partition: int) -> bool:
-        """Return whether no more of a partition are wanted."""
-        return self._counts.get(partition, 0) == self._stop_after
-
-
 class _Question:
     """One consumer at one topic."""
 
@@ -254,16 +209,26 @@ class _Question:
         *,
         matches: Callable[[Any], bool] = lambda _: True,
         stop_after: int | None = None,
+        keep_last: int | None = None,
     ) -> Reading:
-        """Read from offsets to the ends; of each partition no more than are asked for."""
+        """Read from offsets to the ends; of each partition no more than are asked for.
+
+        Args:
+            starts: Partition → where to begin.
+            matches: Which records are meant.
+            stop_after: So many of each partition are enough.
+            keep_last: Of each partition only the last so many are kept.
+
+        """
         reading = Reading(begins=self.begins, ends=self.ends)
-        take = _Taking(reading, matches, stop_after)
+        take = Taking(reading, matches, stop_after, keep_last)
         left = {p for p, at in starts.items() if max(at, self.begins[p]) < self.ends[p]}
         self._consumer.assign([self._place(p) for p in left])
         for p in left:
             self._consumer.seek(self._place(p), max(starts[p], self.begins[p]))
         deadline = time.monotonic() + _SEARCH_S
-        while left and not reading.stopped:
+        # The last ones stand at the end: what comes before them makes room, and is read past.
+        while left and reading.stopped not in (("time", "count") if keep_last else _ENDS):
             for place, records in (await self._poll()).items():
                 take(place.partition, records)
             left = {p for p in left if not await self._is_done(p, take.is_full(p))}
@@ -271,6 +236,7 @@ class _Question:
                 reading.stopped = "count"
             elif left and time.monotonic() > deadline:
                 reading.stopped = "time"
+        reading.records = take.records
         return reading
 
     async def _is_done(self, partition: int, is_full: bool) -> bool:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from trunkline.console.asking import asked
 from trunkline.console.context import ConsoleContext
-from trunkline.console.pages.topics.browsing import MAX_SEARCHED, Reading, TopicBrowser
+from trunkline.console.pages.topics.browsing import MAX_SEARCHED, TopicBrowser
 from trunkline.console.pages.topics.listing import Listing
 from trunkline.console.pages.topics.rows import record_row, whole_record
 from trunkline.console.pages.topics.shapes import (
@@ -21,6 +21,7 @@ from trunkline.console.pages.topics.shapes import (
     TopicsQuery,
 )
 from trunkline.console.pages.topics.tailing import LiveTails
+from trunkline.console.pages.topics.taking import MOST_BYTES, Reading
 from trunkline.console.refusals import Refusal
 from trunkline.console.registry import Page, Section
 from trunkline.topology import Topic
@@ -193,6 +194,8 @@ class TopicPages:
 def _why_stopped(reading: Reading, query: BrowseQuery) -> str:
     if reading.stopped == "time":
         return f"Stopped after 5 seconds and {reading.searched:,} records; there are more."
+    if reading.stopped == "size":
+        return f"Not all that was asked for: it has more than {MOST_BYTES // 2**20} MiB."
     if query.key is not None and query.at is None:
         return f"Only the newest {MAX_SEARCHED:,} offsets were searched: name a time to go back."
     return f"Stopped after {reading.searched:,} records; there are more."

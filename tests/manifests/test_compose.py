@@ -78,3 +78,11 @@ def test_ports_are_published_on_loopback_only() -> None:
     assert all(port.startswith("127.0.0.1:") for port in published)
     assert len(set(published)) == len(published)
     assert "ports" not in services()["postgres"]
+
+
+def test_only_names_of_this_machine_and_of_its_services_are_answered() -> None:
+    """Who publishes from another container asks for a service; no other page's name is one."""
+    reached = {name for name, service in workers().items() if "ports" in service}
+    for service in workers().values():
+        default = service["environment"]["TRUNKLINE_WEB_HOSTS"].split(":-")[1].rstrip("}")
+        assert set(default.split(",")) == {"localhost", *reached}

@@ -51,6 +51,14 @@ def test_a_pod_that_is_silent():
     assert "engine.1 has not reported for 30 s" in alarm.text
 
 
+def test_a_pod_that_died_long_ago_is_no_emergency():
+    """Its name may never come back; a group that nobody serves has an alarm of its own."""
+    publisher = report("auth-service-5f", service="auth-service", group=None, consumes=False)
+    severities = [alarms(situation(publisher, age_s=age_s))[0].severity for age_s in (800, 1000)]
+
+    assert severities == ["critical", "warning"]
+
+
 def test_a_group_without_a_worker_and_with_lag():
     """Nobody handles what is published."""
     brokers = replace(WELL, groups={"engine-group": BEHIND})

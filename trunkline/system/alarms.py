@@ -23,6 +23,8 @@ _LEAST_GROWING_LAG = 100
 GROWING_STEP_S, _GROWING_STEPS = 20.0, 3
 #: An attempt that is later than this is overdue.
 _OVERDUE_MS = 5_000
+#: Whoever is silent for longer is gone, and what that means has alarms of its own.
+_GONE_S = 900.0
 #: A pod may take so long to be ready after its start.
 _START_S = 60.0
 _MANY = 3
@@ -131,7 +133,9 @@ def _pods(now: Situation) -> Iterable[Alarm]:
 
         if worker.is_stale(now.now_s):
             age_s = worker.age_s(now.now_s)
-            yield alarm("stale", "critical", f"has not reported for {_duration(age_s)}.")
+            # A Deployment's pod whose node died never says goodbye: it is not critical for a day.
+            severity: Severity = "critical" if age_s < _GONE_S else "warning"
+            yield alarm("stale", severity, f"has not reported for {_duration(age_s)}.")
             continue
         if not report.live:
             yield alarm("stuck", "critical", f"is stuck: {report.live_reason}.")

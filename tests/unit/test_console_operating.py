@@ -12,9 +12,14 @@ from aiohttp.test_utils import TestClient, TestServer
 from models.failures import WIRE_VERSION, ErrorInfo, EventId, RetryEntry, RetryState
 from tables.database import Database
 from tables.dead_letter_queries import ReadOnlyDeadLetters
+from tests.support.dead_letters import dead_letter
 from trunkline.console import Console, ConsoleContext
+from trunkline.console.pages.dead_letters import exporting
+from trunkline.console.pages.dead_letters.exporting import ExportQuery
 from trunkline.console.pages.records import editable_text, unmasked
 from trunkline.console.refusals import Refusal
+from trunkline.dead_letters.fingerprint import fingerprint_of
+from trunkline.dead_letters.scan import Found
 from trunkline.errors import DependencyDown
 from trunkline.retries.inspection import WaitingEvent
 from trunkline.settings import load_settings
@@ -219,6 +224,16 @@ def test_masks_in_a_list_that_got_shorter_are_refused(masked):
 
     with pytest.raises(Refusal, match="in a list that is longer or shorter"):
         unmasked(masked, original, json.dumps(edited).encode())
+
+
+def test_an_exported_line_with_masks_says_so(masked):
+    """So that it is not taken back; one without them is."""
+    for value, is_masked in ((b'{"email": "a@b.c"}', True), (b'{"id": 7}', False)):
+        letter = dead_letter(value=value)
+        found = Found(letter, fingerprint_of(letter, Topology()), None)
+        line = json.loads(exporting._line(masked, ExportQuery(), found))
+        assert line.get("masked", False) is is_masked
+        assert "a@b.c" not in exporting._line(masked, ExportQuery(format="csv"), found)
 
 
 def test_only_json_objects_are_edited(masked):

@@ -91,6 +91,18 @@ def test_holds_no_more_than_its_limit_and_counts_the_others():
     assert made.left_out == 1
 
 
+def test_of_those_beyond_the_limit_nothing_is_held():
+    """A million that wait, each with its state, must not end a console."""
+    made = tables(*(put(n, n) for n in range(5)), limit=3)
+    for number in range(5):
+        state = encode(RetryState(2, 9))
+        made.apply(Record(CHANGELOG, 2, 10 + number, state_key(an_id(number)), state))
+
+    assert (len(made), len(made._states), len(made._stands)) == (3, 3, 3)
+    assert made.stands(CHANGELOG, an_id(2)) == (2, 2, 12)
+    assert made.stands(CHANGELOG, an_id(4)) is None
+
+
 def test_forgets_one_changelog():
     """The others' events stay."""
     made = tables(put(1, 1), put(2, 2, topic=OTHER))

@@ -187,10 +187,14 @@ class Tables:
                 self.left_out += 1
             elif is_entry:
                 self._entries[place] = self._read_entry(record.value)
-            else:
+            elif not self.is_left_out(place):
                 self._states[place] = self._kept(decode_state(record.value))
         except (msgspec.MsgspecError, NewerFormatError, UnicodeDecodeError, RecursionError):
             self._unreadable.add(at)
+
+    def is_left_out(self, place: _Place) -> bool:
+        """Return whether nothing is held of an event, because there are too many."""
+        return self.left_out > 0 and place not in self._entries
 
     def forget(self, changelog: str) -> None:
         """Forget all that a changelog said."""

@@ -63,6 +63,9 @@ class LiveTables(Tables):
         except msgspec.MsgspecError:
             return
         place = (record.topic, key[1:])
+        if self.is_left_out((record.topic, record.partition, key[1:])):
+            self._stands.pop(place, None)
+            return
         _, entry, _ = self._stands.get(place, (0, -1, -1))
         if record.value is not None:
             at = (record.offset, -1) if is_entry else (entry, record.offset)

@@ -6,6 +6,7 @@ their reports that they did.
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import time
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from trunkline.delivery.producer import OutRecord, RecordProducer
 from trunkline.errors import ConfigurationError, TopologyError
 from trunkline.system.brokers import groups_of
 from trunkline.system.orders import DrainKey, Key, Order, Orders, PauseKey, encode_key, encode_order
-from trunkline.system.report import STALE_S, WorkerReport
+from trunkline.system.report import REPORT_S, STALE_S, WorkerReport
 from trunkline.system.workers import Workers
 from trunkline.topics.cluster import Cluster
 from trunkline.topology import Topology
@@ -258,9 +259,16 @@ async def _running(connection: KafkaConnection, topology: Topology, pod: str) ->
         known = [each.report.pod for each in workers.all()]
         raise ConfigurationError(f"No pod {pod!r} reports. {_hint(pod, known)}")
     age_s = worker.age_s(time.time())
-    if age_s > STALE_S:
+    if age_s > STALE_S and not await _goes_on(connection, topology, worker.report):
         raise ConfigurationError(f"{pod} has not reported for {age_s:.0f} s: it may be gone.")
     return worker.report
+
+
+async def _goes_on(connection: KafkaConnection, topology: Topology, last: WorkerReport) -> bool:
+    """Tell whether a pod reports whose last report looks old: its clock may be behind ours."""
+    await asyncio.sleep(1.5 * REPORT_S)
+    worker = (await read_workers(connection, topology)).get(last.pod)
+    return worker is not None and worker.report.at_ms > last.at_ms
 
 
 async def _read(connection: KafkaConnection, topic: str) -> list[object]:

@@ -38,7 +38,7 @@ class Drain:
             logger.warning("Drained by an operator: giving all partitions to the other pods")
             try:
                 await self._no_rebalance()
-                await self._app.consumer.leave_group()
+                await self._leave()
             except BaseException:
                 self.state = "working"
                 raise
@@ -54,6 +54,14 @@ class Drain:
             await self._app.consumer.join_group()
             self.state = "working"
             logger.info("Resumed by an operator: joining the group again")
+
+    async def _leave(self) -> None:
+        try:
+            await self._app.consumer.leave_group()
+        except Exception:
+            # Half-way out it would handle nothing, and no order would bring it back.
+            await self._app.consumer.join_group()
+            raise
 
     async def _no_rebalance(self) -> None:
         """Wait until the group has settled, so that there is something to leave."""

@@ -51,11 +51,24 @@ class Obedience(Service):
     async def on_start(self) -> None:
         """Read what was ordered, to the end that the topic has now."""
         await self._follower.maybe_start()
+        while not self._is_stopping():
+            error = await self._read_to_end()
+            if error is None:
+                return
+            # Without its pauses this pod must not consume, whatever the mistake is.
+            logger.error("Reading the orders failed; it is tried again", exc_info=error)
+            await asyncio.sleep(_LOOK_S)
+
+    async def _read_to_end(self) -> BaseException | None:
+        """Return what went wrong; None when all was read, or this pod is being stopped."""
         reading = asyncio.create_task(self._follower.read_to_end())
         while not reading.done() and not self._is_stopping():
             await asyncio.wait({reading}, timeout=_LOOK_S)
+        if reading.done():
+            return reading.exception()
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
+        return None
 
     async def on_stop(self) -> None:
         """Stop listening."""

@@ -29,7 +29,7 @@ def test_a_healthy_system_is_one_line_and_two_tables():
     retries = RetriesReport(waiting=7, parked=2)
     out = shown(as_screen(situation(report(retries=retries, partitions=PARTITIONS))))
     lines = out.splitlines()
-    assert lines[0].rstrip() == "OK  All is well: 1 pods report, lag 0."
+    assert lines[0].rstrip() == "OK  All is well: 1 pod reports, lag 0."
     assert " ".join(lines[2].split()) == "group pods lag events failed waiting parked dead"
     assert lines[3].split() == ["engine-group", "1", "0", "0/s", "0/s", "7", "2", "0"]
     assert lines[6].split()[:5] == ["engine.1", "ready", "1", "0/s", "890"]
@@ -91,7 +91,7 @@ def test_json_has_everything():
     """Health, alarms, groups, pods with their whole reports."""
     now = situation(report(partitions=PARTITIONS))
     found = json.loads(json.dumps(as_json(now)))
-    assert found["health"] == {"state": "ok", "text": "All is well: 1 pods report, lag 0."}
+    assert found["health"] == {"state": "ok", "text": "All is well: 1 pod reports, lag 0."}
     assert found["groups"][0]["topics"]["order.created"]["lag"] == 0
     [worker] = found["workers"]
     assert worker == workers_as_json(now.workers, NOW_S)[0]

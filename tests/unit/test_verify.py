@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from trunkline.cli import cli as commands
 from trunkline.cli import verify as cli
 from trunkline.connection import KafkaConnection
 from trunkline.delivery.producer import RecordMetadata
@@ -176,7 +177,7 @@ def run(monkeypatch):
                     yield outcome
 
         monkeypatch.setattr(cli, "run_patterns", fake_patterns)
-        return CliRunner().invoke(cli.verify, arguments)
+        return CliRunner().invoke(commands, ["verify", *arguments])
 
     return run
 

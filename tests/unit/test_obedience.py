@@ -27,7 +27,9 @@ class StumblingFollower:
 async def test_a_pod_waits_until_its_orders_are_read_whatever_goes_wrong(caplog):
     """A pause must not be overlooked because of a mistake of ours."""
     settings = SimpleNamespace(pod_name="engine.1", connection=KafkaConnection.plaintext("k:9092"))
-    obedience = Obedience(SimpleNamespace(trunkline=settings), Topology(), "engine-group")
+    pauses = SimpleNamespace(order=lambda _: None)
+    app = SimpleNamespace(trunkline=settings, pauses=pauses, drain=SimpleNamespace(state="working"))
+    obedience = Obedience(app, Topology(), "engine-group")
     follower = obedience._follower = StumblingFollower()
     await obedience.on_start()
     assert follower.asked == 2

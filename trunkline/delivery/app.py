@@ -36,6 +36,7 @@ from trunkline.delivery.keeper import HoldKeeper
 from trunkline.delivery.logs import make_readable
 from trunkline.delivery.pauses import Pauses
 from trunkline.delivery.progress import Progress
+from trunkline.delivery.stale_membership import leave_if_topics_are_new
 from trunkline.delivery.startstop import StartStop
 from trunkline.delivery.target import Target
 from trunkline.delivery.timing import Histogram
@@ -198,6 +199,11 @@ class DeliveryApp(faust.App):
 
     # -- wiring
 
+    async def _leave_if_topics_are_new(self) -> None:
+        await leave_if_topics_are_new(
+            self.trunkline.connection, self.conf.id, self.trunkline.pod_name, self.batched_topics
+        )
+
     def subscribe(self, subscriptions: Sequence[Subscription], failing: FailingEvents) -> None:
         """Make an agent for each subscription, one for failed events and one for dead letters.
 
@@ -237,6 +243,8 @@ class DeliveryApp(faust.App):
         )
         topics = [*self.targets, failing.failures_topic]
         self.batched_topics = frozenset(topics)
+        if settings.static_membership:
+            self.gate.checks.append(self._leave_if_topics_are_new)
         for name in topics:
             topic = BatchTopic(self, topics=[name])
             self.agent(topic, name=f"trunkline.{name}")(self._dispatching())

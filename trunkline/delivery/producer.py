@@ -267,11 +267,14 @@ class RecordProducer:
             await link.kill()
 
     async def _reopen(self) -> None:
+        told = ""
         while True:
             try:
                 self._take(await ProducerLink.open(self._options))
             except BrokerError as error:
-                logger.warning("Publishing waits: %s", error)
+                if told != str(error):  # twice a second: said again only when it is another reason
+                    told = str(error)
+                    logger.warning("Publishing waits: %s", told)
                 await asyncio.sleep(_REOPEN_DELAY_S)
             else:
                 return

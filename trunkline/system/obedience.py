@@ -47,6 +47,7 @@ class Obedience(Service):
             client_id=f"{self._pod}.control",
         )
         self._draining: asyncio.Task[None] | None = None
+        self._has_read = False
 
     async def on_start(self) -> None:
         """Read what was ordered, to the end that the topic has now."""
@@ -54,6 +55,8 @@ class Obedience(Service):
         while not self._is_stopping():
             error = await self._read_to_end()
             if error is None:
+                self._has_read = True
+                self._obey()
                 return
             # Without its pauses this pod must not consume, whatever the mistake is.
             logger.error("Reading the orders failed; it is tried again", exc_info=error)
@@ -83,6 +86,10 @@ class Obedience(Service):
 
     def _take(self, record: Any) -> None:
         self.orders.take(record)
+        if self._has_read:  # what was taken back since is not obeyed for a moment at each start
+            self._obey()
+
+    def _obey(self) -> None:
         self._app.pauses.order(self.orders.paused(self._group))
         if self._draining is None or self._draining.done():
             self._draining = asyncio.create_task(self._follow_drain(), name="drain")

@@ -149,7 +149,10 @@ def create_app() -> DeliveryApp:
         subscription = Subscription(topic, UserRegistered, batch, "batch", max_batch=50)
     else:
         subscription = Subscription(topic, UserRegistered, one, concurrency=concurrency)
-    made.subscribe([subscription], failing_events(made, topology, made.conf.id))
+    subscriptions = [subscription]
+    if also := os.environ.get("POD_ALSO_READS"):
+        subscriptions.append(Subscription(topology.topic(also).name, UserRegistered, one))
+    made.subscribe(subscriptions, failing_events(made, topology, made.conf.id))
     if os.environ.get("POD_MISTAKE"):
         setattr(made.dispatcher, os.environ["POD_MISTAKE"], make_a_mistake)
     rates = Rates(made)

@@ -162,6 +162,13 @@ def test_brokers_that_are_away():
     assert health(alarms(now), now) == ("failing", "Kafka does not answer: no route.")
 
 
+def test_an_absent_kafka_is_the_one_cause():
+    """Every pod is silent then: alarms of their own would hide why."""
+    now = situation(age_s=60, brokers=BrokersView(error="Kafka at k:9092 does not answer: refused"))
+    assert kinds(now) == ["kafka-away"]
+    assert health(alarms(now), now)[1] == "Kafka at k:9092 does not answer: refused."
+
+
 def test_copies_and_leaders_that_are_away():
     """A broker is gone: told with the partitions."""
     brokers = replace(WELL, under_replicated=("a[0]", "b[1]"), leaderless=("a[1]",), missing=("c",))

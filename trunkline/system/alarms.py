@@ -78,8 +78,11 @@ class Situation:
 
 def alarms(situation: Situation) -> list[Alarm]:
     """Return what is wrong, the worst first."""
+    brokers = list(_brokers(situation))
+    if any(alarm.kind == "kafka-away" for alarm in brokers):
+        return brokers  # every pod is silent then, and each alarm of its own would hide the cause
     found = [
-        *_brokers(situation),
+        *brokers,
         *_pods(situation),
         *_groups(situation),
         *_dead_letters(situation),
@@ -106,7 +109,8 @@ def _brokers(now: Situation) -> Iterable[Alarm]:
     brokers, link = now.brokers, "/console/topics"
     if not now.reading or now.now_s - brokers.at_s > FRESH_S:
         why = brokers.error or "no answer yet"
-        yield Alarm("kafka-away", "critical", f"Kafka does not answer: {why}.", link, "kafka")
+        text = why if why.startswith("Kafka ") else f"Kafka does not answer: {why}"
+        yield Alarm("kafka-away", "critical", f"{text}.", link, "kafka")
         return
     if brokers.leaderless:
         text = f"Partitions without a leader, so nobody can use them: {_few(brokers.leaderless)}."

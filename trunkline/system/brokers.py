@@ -12,12 +12,12 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from mode import Service
 
 from trunkline.connection import KafkaConnection
 from trunkline.delivery.tail_client import end_client, start_client
-from trunkline.topics.connecting import quiet_aiokafka
+from trunkline.topics.connecting import quiet_aiokafka, why_no_answer
 from trunkline.topology import Topology
 
 logger = logging.getLogger(__name__)
@@ -136,15 +136,18 @@ class Brokers(Service):
         while True:
             try:
                 await self._ask_while_it_works()
-            except (KafkaError, OSError, TimeoutError) as error:
-                self._note_error(error)
+            except TimeoutError:
+                self._note(f"Kafka at {self._connection} does not answer in time")
+            except (KafkaConnectionError, OSError):
+                self._note(await why_no_answer(self._connection))
+            except KafkaError as error:
+                self._note(str(error) or type(error).__name__)
             except Exception as error:
                 logger.exception("Asking the brokers failed; it is tried again")
-                self._note_error(error)
+                self._note(repr(error))
             await asyncio.sleep(ASK_S)
 
-    def _note_error(self, error: Exception) -> None:
-        reason = str(error) or type(error).__name__
+    def _note(self, reason: str) -> None:
         self.view = replace(self.view, error=reason)
         self._on_view(self.view)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 from faust.stores.rocksdb import RocksDBOptions, Store
-from rocksdict import WriteBatch
+from rocksdict import BlockBasedOptions, Cache, WriteBatch, WriteBufferManager
 
 from models.failures import EventId, entry_key, state_key
 from tables.retry_staleness import Mark
@@ -24,15 +24,19 @@ from trunkline.errors import ConfigurationError, TrunklineError
 logger = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
-#: What a partition may hold in memory: blocks that were read, and two write buffers. Faust's
-#: defaults are 2 GiB and three times 64 MiB.
+#: Faust's defaults are for each partition 2 GiB of blocks and three write buffers of 64 MiB.
 ROCKSDB_OPTIONS = {
-    "block_cache_size": 16 * MIB,
     "write_buffer_size": 8 * MIB,
     "max_write_buffer_number": 2,
     "target_file_size_base": 16 * MIB,
     "bloom_filter_size": 10,
 }
+#: What all partitions of a pod may hold in memory together: blocks that were read, and of that what
+#: was written and is not in a file yet. Two write buffers for each partition would add up.
+_BLOCKS = 32 * MIB
+_WRITE_BUFFERS = 16 * MIB
+#: Memory of a write buffer is taken in pieces of this size, be there little in it.
+_PIECE = 64 * 1024
 _OFFSET_KEY = Store.offset_key
 _MARK_KEY = b"__trunkline\0files__"
 #: Keys that are ours and not the changelog's begin so.
@@ -51,11 +55,30 @@ class UnreadableFilesError(TrunklineError):
 
 
 class RetryOptions(RocksDBOptions):
-    """Faust's options for RocksDB, and what its own list lacks."""
+    """Faust's options for RocksDB, and what its own list lacks; one for all partitions of a pod."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._blocks = Cache(_BLOCKS)
+        self._buffers = WriteBufferManager.new_write_buffer_manager_with_cache(
+            _WRITE_BUFFERS, False, self._blocks
+        )
+
+    @property
+    def write_buffer_bytes(self) -> int:
+        """What the write buffers of all partitions hold now."""
+        return self._buffers.get_usage()
 
     def as_options(self) -> Any:
         """Return rocksdict's options."""
         options = super().as_options()
+        blocks = BlockBasedOptions()
+        blocks.set_bloom_filter(self.bloom_filter_size, block_based=True)
+        blocks.set_block_cache(self._blocks)
+        options.set_block_based_table_factory(blocks)
+        options.set_write_buffer_manager(self._buffers)
+        options.set_arena_block_size(_PIECE)
+        options.set_stats_persist_period_sec(0)  # a history of its counters, in memory
         options.set_keep_log_file_num(2)  # else one is kept for each of the last 1,000 starts
         return options
 

@@ -11,9 +11,14 @@ import uuid
 
 import pytest
 import pytest_asyncio
+from playwright.async_api import expect
 
 from tests.support.browser import Visitor, chromium
 from tests.support.console_system import console_system
+
+#: What a page shows is as old as the last report of a pod and the page's own refresh, on a busy
+#: machine.
+expect.set_options(timeout=20_000)
 
 
 def pytest_addoption(parser):

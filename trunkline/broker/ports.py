@@ -6,12 +6,14 @@ cluster, at ``port + 20 + i`` for clients with certificates; on loopback.
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from collections.abc import Iterable
 
 import psutil
 
+from trunkline.broker.reservations import Reservations
 from trunkline.errors import BrokerError
 
 HOST = "127.0.0.1"
@@ -51,10 +53,16 @@ def all_ports(port: int, nodes: int, *, secure: bool = False) -> list[int]:
 
 
 def find_free_port(nodes: int = 1) -> int:
-    """Return a first port from which on all the ports of a cluster are free right now."""
-    for port in random.sample(range(_FREE_FROM, _FREE_TO), 200):
-        if all(_is_free(one) for one in all_ports(port, nodes, secure=True)):
-            return port
+    """Return a first port from which on all the ports of a cluster are free right now.
+
+    No other process that asks gets one of them for as long as this one lives.
+    """
+    with Reservations().held() as taken:
+        for port in random.sample(range(_FREE_FROM, _FREE_TO), 200):
+            ports = all_ports(port, nodes, secure=True)
+            if not any(one in taken for one in ports) and all(map(_is_free, ports)):
+                taken.update(dict.fromkeys(ports, os.getpid()))
+                return port
     raise BrokerError(f"No free ports between {_FREE_FROM} and {_FREE_TO}; name one with --port.")
 
 

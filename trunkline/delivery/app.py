@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import time
@@ -34,6 +33,7 @@ from trunkline.delivery.handler import Subscription
 from trunkline.delivery.held_keys import HeldKeys
 from trunkline.delivery.keeper import HoldKeeper
 from trunkline.delivery.logs import make_readable
+from trunkline.delivery.memory import MemoryKeeper, spare_the_garbage_collector
 from trunkline.delivery.pauses import Pauses
 from trunkline.delivery.progress import Progress
 from trunkline.delivery.stale_membership import leave_if_topics_are_new
@@ -47,8 +47,6 @@ from trunkline.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-#: More container objects than one fetch makes.
-_COLLECT_AFTER = 100_000
 #: How often the flood guards are told the time.
 _LOOK_S = 1.0
 #: How often the brokers are asked for the ends of what is paused.
@@ -75,18 +73,6 @@ class DeliveryBoot(BootStrategy):
         )
 
 
-def spare_the_garbage_collector() -> None:
-    """Keep the garbage collector from walking all modules for every few records.
-
-    Records come in by the ten thousand and go again by their reference counts. With Python's
-    thresholds the collector took two thirds of a busy worker's time (``trunkline bench
-    throughput``); what was made at start never goes, so it is frozen.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, 20, 50)
-
-
 class DeliveryWorker(faust.Worker):
     """A worker that ends in time, whatever hangs, and whose log can be read."""
 
@@ -98,6 +84,7 @@ class DeliveryWorker(faust.Worker):
     async def on_startup_finished(self) -> None:
         """Say that the worker is ready, and where it serves."""
         spare_the_garbage_collector()
+        self.add_future(MemoryKeeper().run())
         logger.info("%s is ready: %s", self.app.trunkline.pod_name, self.app.conf.canonical_url)
         await super().on_startup_finished()
 

@@ -6,8 +6,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 
+from trunkline.delivery.follower import TopicFollower
 from trunkline.settings import Settings
-from trunkline.system.follower import TopicFollower
 from trunkline.system.workers import Worker, Workers
 from trunkline.topology import Topology
 
@@ -25,7 +25,7 @@ class Reports:
 
     def __init__(self, settings: Settings, topology: Topology) -> None:
         self._workers = Workers()
-        self._follower = TopicFollower(
+        self._follower = TopicFollower.of_topic(
             settings.connection,
             topology.workers_topic().name,
             self._workers.take,
@@ -42,6 +42,6 @@ class Reports:
     async def fresh(self) -> AsyncIterator[list[Worker]]:
         """Yield the pods that report, again and again; first when all that was there is read."""
         while True:
-            if self._follower.caught_up:
+            if self._follower.ready:
                 yield self._workers.fresh()
             await asyncio.sleep(_ASK_AGAIN_S)

@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 from mode import Service
 
+from trunkline.connection import KafkaConnection
 from trunkline.delivery.producer_link import explain
 from trunkline.delivery.tail import TopicTail
 from trunkline.errors import BrokerError
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 #: Given as a tail's ``replay``: from the beginning.
 FROM_THE_BEGINNING = 2**62
 _RETRY_S = 0.5
+_ASK_AGAIN_S = 0.05
 
 
 class TopicFollower(Service):
@@ -31,7 +33,8 @@ class TopicFollower(Service):
         make_tail: Makes the tail; called again when all is to be read anew.
         take: Called with each record; must not block. What it raises is logged, and the record
             passed over: what a stranger wrote must not end the reading for ever.
-        forget: Called before all is read anew: the topic was made anew, or :meth:`reread`.
+        forget: Called before all is read anew: the topic was made anew, or :meth:`reread`. Without
+            it, what is known stays until another record says otherwise.
 
     """
 
@@ -41,7 +44,7 @@ class TopicFollower(Service):
         self,
         make_tail: Callable[[], TopicTail],
         take: Callable[[Any], None],
-        forget: Callable[[], None],
+        forget: Callable[[], None] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -50,6 +53,17 @@ class TopicFollower(Service):
         self._forget = forget
         self._tail = make_tail()
         self._ready = self._said = self._reread = False
+
+    @classmethod
+    def of_topic(
+        cls, connection: KafkaConnection, topic: str, take: Callable[[Any], None], *, client_id: str
+    ) -> TopicFollower:
+        """Return one that reads a topic from its beginning, and forgets nothing."""
+
+        def tail() -> TopicTail:
+            return TopicTail(topic, connection, replay=FROM_THE_BEGINNING, client_id=client_id)
+
+        return cls(tail, take)
 
     @property
     def ready(self) -> bool:
@@ -60,6 +74,20 @@ class TopicFollower(Service):
     def connected(self) -> bool:
         """Whether Kafka is being read; what was read before stays when it is not."""
         return self._tail.connected
+
+    async def read_to_end(self) -> None:
+        """Return when all that the topic has now was handed out; waits for the broker."""
+        while True:
+            while not self._tail.connected:
+                await asyncio.sleep(_ASK_AGAIN_S)
+            try:
+                ends = await self._tail.ends()
+            except (KafkaError, BrokerError, TimeoutError):
+                await asyncio.sleep(_RETRY_S)
+                continue
+            while any(self._tail.reached(p) < end for p, end in ends.items()):
+                await asyncio.sleep(_ASK_AGAIN_S)
+            return
 
     def reread(self) -> None:
         """Forget everything, and read it anew."""
@@ -119,10 +147,11 @@ class TopicFollower(Service):
         with contextlib.suppress(KafkaError, OSError):
             await self._tail.close()
         self._tail = self._make_tail()
-        self._forget()
+        if self._forget is not None:
+            self._forget()
         self._ready = self._reread = False
 
     def _say(self, what: str) -> None:
-        if not self._said:
+        if not self._said and not self.should_stop:
             logger.warning("%s", what)
         self._said = True

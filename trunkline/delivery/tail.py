@@ -162,20 +162,27 @@ class TopicTail:
     async def poll(self) -> list[Any]:
         """Return the next records, none after a quarter of a second without any.
 
-        The caller sets :attr:`positions` behind each record that it is done with.
+        The caller sets :attr:`positions` behind each record that it is done with. When another task
+        closes the client meanwhile there are none either.
 
         Raises:
-            BrokerError: The client had no answer for too long; close it and open it again.
+            BrokerError: The client had no answer for too long, or there is none; close it and open
+                it again.
             KafkaError: The same, with the broker's reason.
 
         """
-        self._follow_growth()
-        batches = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=self._poll_records)
+        consumer = self._consumer
+        if consumer is None:
+            raise BrokerError(f"{self.topic} is not being read at the moment")
+        self._follow_growth(consumer)
+        batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=self._poll_records)
+        if self._consumer is not consumer:
+            return []
         if batches:
-            self._note_answer(float("inf"))
+            self._note_answer(consumer, float("inf"))
             return [record for records in batches.values() for record in records]
-        await self._skip_control_records()
-        self._note_answer(_SILENCE_S)
+        await self._skip_control_records(consumer)
+        self._note_answer(consumer, _SILENCE_S)
         return []
 
     async def commit(self, *, again: bool = False) -> None:
@@ -241,11 +248,11 @@ class TopicTail:
     def _partitions(self, consumer: Any) -> set[int]:
         return set(consumer.partitions_for_topic(self.topic) or ())
 
-    def _follow_growth(self) -> None:
-        found = self._partitions(self._consumer)
-        assigned = {place.partition for place in self._consumer.assignment()}
+    def _follow_growth(self, consumer: Any) -> None:
+        found = self._partitions(consumer)
+        assigned = {place.partition for place in consumer.assignment()}
         if found and found != assigned:
-            self._assign(self._consumer, found)
+            self._assign(consumer, found)
 
     def _assign(self, consumer: Any, partitions: set[int]) -> None:
         """Read these partitions from our positions; nothing awaits in between."""
@@ -254,18 +261,20 @@ class TopicTail:
         for place in places:
             consumer.seek(place, self.positions.setdefault(place.partition, 0))
 
-    async def _skip_control_records(self) -> None:
+    async def _skip_control_records(self, consumer: Any) -> None:
         """Follow the client past what is no record to us: transaction markers, aborted records.
 
         It also goes back, or on, when the broker no longer has our position.
         """
         for partition, position in self.positions.items():
             place = TopicPartition(self.topic, partition)
-            if place not in self._consumer.assignment() or self._end(partition) == position:
+            if place not in consumer.assignment() or self._end(partition) == position:
                 continue
             with contextlib.suppress(TimeoutError):  # it waits for the broker's earliest offset
                 async with asyncio.timeout(_POLL_MS / 1000):
-                    at = await self._consumer.position(place)
+                    at = await consumer.position(place)
+                    if self._consumer is not consumer:
+                        return
                     self.positions[partition] = at
                     if at < position:
                         self._targets.pop(partition, None)
@@ -277,8 +286,8 @@ class TopicTail:
             return self._targets.get(partition, 0)
         return self._consumer.last_stable_offset(place) or self._targets.get(partition, 0)
 
-    def _note_answer(self, patience_s: float) -> None:
-        stamps = (self._consumer.last_poll_timestamp(p) for p in self._consumer.assignment())
+    def _note_answer(self, consumer: Any, patience_s: float) -> None:
+        stamps = (consumer.last_poll_timestamp(p) for p in consumer.assignment())
         stamp = max((stamp or 0 for stamp in stamps), default=0)
         if stamp != self._last_answer[0]:
             self._last_answer = (stamp, time.monotonic())

@@ -9,7 +9,7 @@ from typing import Any
 from mode import Service
 
 from trunkline.delivery.app import DeliveryApp
-from trunkline.system.follower import TopicFollower
+from trunkline.delivery.follower import TopicFollower
 from trunkline.system.orders import Orders
 from trunkline.system.reporter import INCARNATION
 from trunkline.topology import Topology
@@ -40,7 +40,7 @@ class Obedience(Service):
         self._app = app
         self._group = group
         self._pod = app.trunkline.pod_name
-        self._follower = TopicFollower(
+        self._follower = TopicFollower.of_topic(
             app.trunkline.connection,
             topology.control_topic().name,
             self._take,

@@ -10,11 +10,11 @@ from typing import Any
 
 from mode import Service
 
+from trunkline.delivery.follower import TopicFollower
 from trunkline.settings import Settings
 from trunkline.system.alarms import Alarm, Situation, alarms, health
 from trunkline.system.brokers import Brokers, BrokersView
 from trunkline.system.flow import Flow
-from trunkline.system.follower import TopicFollower
 from trunkline.system.groups import GroupState, group_states
 from trunkline.system.history import KEPT_S, STEP_S, History, Point
 from trunkline.system.orders import Orders
@@ -51,14 +51,14 @@ class SystemView(Service):
         self.history = History()
         self._lags: dict[str, deque[tuple[float, int]]] = {}
         client_id = f"{settings.pod_name}.console"
-        self._follower = TopicFollower(
+        self._follower = TopicFollower.of_topic(
             settings.connection,
             topology.workers_topic().name,
             self.workers.take,
             client_id=client_id,
         )
         self.orders = Orders()
-        self._control = TopicFollower(
+        self._control = TopicFollower.of_topic(
             settings.connection,
             topology.control_topic().name,
             self.orders.take,
@@ -87,7 +87,7 @@ class SystemView(Service):
     @property
     def caught_up(self) -> bool:
         """Whether the reports that stood in the topic at the start have been read."""
-        return self._follower.caught_up
+        return self._follower.ready
 
     @property
     def brokers(self) -> BrokersView:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from trunkline.cli import cli as commands
+from trunkline.cli import interrupting
 from trunkline.cli import verify as cli
 from trunkline.connection import KafkaConnection
 from trunkline.delivery.producer import RecordMetadata
@@ -228,7 +229,7 @@ def test_says_where_logs_are_only_when_they_stay(run):
 
 async def test_a_cancellation_that_gets_lost_is_repeated(monkeypatch):
     """A client that takes the first one for its own does not keep the run alive."""
-    monkeypatch.setattr(cli, "_CANCEL_AGAIN_S", 0.01)
+    monkeypatch.setattr(interrupting, "_CANCEL_AGAIN_S", 0.01)
 
     async def loses_the_first():
         with contextlib.suppress(asyncio.CancelledError):
@@ -238,7 +239,7 @@ async def test_a_cancellation_that_gets_lost_is_repeated(monkeypatch):
     task = asyncio.create_task(loses_the_first())
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
-        await cli.cancel(task)
+        await interrupting.cancel(task)
     assert task.cancelled()
 
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import shutil
-import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 import click
 
 from trunkline.broker import EmbeddedBroker
-from trunkline.cli.verify import cancel
+from trunkline.cli.interrupting import unless_interrupted
 from trunkline.connection import KafkaConnection
 from trunkline.settings import Settings, load_settings
 from trunkline.soak.fates import Shares
@@ -110,16 +109,7 @@ async def _run(
         async with stage:
             return await Soak(plan, stage, folder / "pods", broker, _say)()
 
-    told = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    running, waiting = asyncio.create_task(run()), asyncio.create_task(told.wait())
-    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if told.is_set():
-        await cancel(running)
-        raise click.Abort
-    return await running
+    return await unless_interrupted(run())
 
 
 @contextmanager

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 
 from trunkline.broker import EmbeddedBroker
+from trunkline.cli.interrupting import unless_interrupted
 from trunkline.connection import KafkaConnection
 from trunkline.settings import Settings, load_settings
 from trunkline.verifying.outcome import Outcome
@@ -25,7 +24,6 @@ from trunkline.verifying.report import as_table, summary
 from trunkline.verifying.runner import run_patterns
 
 _PIPE_WIDTH = 160
-_CANCEL_AGAIN_S = 1.0
 
 
 def _help() -> str:
@@ -73,23 +71,7 @@ async def _run(
     async def run() -> list[Outcome]:
         return [o async for o in run_patterns(patterns, connection, folder, _say, keep=keep)]
 
-    told = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    running, waiting = asyncio.create_task(run()), asyncio.create_task(told.wait())
-    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if told.is_set():
-        await cancel(running)
-        raise click.Abort
-    return await running
-
-
-async def cancel(task: asyncio.Task[Any]) -> None:
-    """Cancel until it ends: Python 3.11's ``wait_for`` may lose one, and clients call that."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=_CANCEL_AGAIN_S)
+    return await unless_interrupted(run())
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from faust.exceptions import ConsumerNotStarted, ProducerSendError
 from faust.types import TP
 from mode import Service
 
+from trunkline.delivery.client_tasks import DeadClientError
 from trunkline.delivery.deadline import Deadline
 from trunkline.delivery.dispatch import Dispatcher
 from trunkline.delivery.draining import Drain
@@ -237,11 +238,19 @@ class DeliveryApp(faust.App):
             self.agent(topic, name=f"trunkline.{name}")(self._dispatching())
         self.agent(dead, name="trunkline.dead_letters")(self._forwarding(failing.forward))
         self.timer(_LOOK_S)(self._look_at_guards)
+        self.timer(_LOOK_S)(self._look_at_client)
         self.timer(_ASK_S)(self._ask_for_ends)
 
     async def _look_at_guards(self) -> None:
         for target in self.targets.values():
             target.guard.look()
+
+    async def _look_at_client(self) -> None:
+        try:
+            self.consumer.require_living_client()
+        except DeadClientError as error:
+            if not self.should_stop:
+                await self.crash(error)
 
     async def _ask_for_ends(self) -> None:
         """Keep the lag of what is paused true: no fetch tells where its partitions end."""

@@ -6,6 +6,7 @@ import sys
 
 import mode.loop
 
+from trunkline.delivery.closed_transports import tolerate_closed_transports
 from trunkline.settings import Settings
 
 
@@ -18,3 +19,4 @@ def use_event_loop(settings: Settings) -> None:
     """
     if settings.event_loop == "uvloop" and sys.platform != "win32":
         mode.loop.use("uvloop")
+        tolerate_closed_transports()

@@ -34,6 +34,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from trunkline.delivery.batches import Batch
+from trunkline.delivery.client_tasks import require_living_tasks
 from trunkline.delivery.fetch_results import FetchResults
 from trunkline.delivery.header_names import tolerate_any_header_name
 from trunkline.delivery.membership import leave_group, rejoin_group
@@ -206,6 +207,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         found: Mapping[TP, int] = await asyncio.wrap_future(asked)
         return found
 
+    def require_living_tasks(self) -> None:
+        """Look whether the client does its work; before it was started there is nothing to see.
+
+        Raises:
+            DeadClientError: It does not, and will not again.
+
+        """
+        if self._consumer is not None:
+            require_living_tasks(self._consumer)
+
     def subscribed(self) -> frozenset[str]:
         """Return the topics that it is subscribed to."""
         return frozenset(self._ensure_consumer().subscription())
@@ -342,6 +353,10 @@ class Consumer(driver.Consumer):
         for tp, position in positions.items():
             if tp not in records and tp.topic in batched and not self.app.rebalancing:
                 self._tracker(tp, position).position = position
+
+    def require_living_client(self) -> None:
+        """See :meth:`ConsumerThread.require_living_tasks`."""
+        self._thread.require_living_tasks()
 
     def end_offset(self, tp: TP) -> int | None:
         """Return the last stable offset that the broker has told, None until it has."""

@@ -7,7 +7,7 @@ It reads ``auth.registered``. What stands before the ``@`` of an event's email t
 same, and ignore cancellation), ``hang-2`` (for ever, at the second attempt, while the gate is
 shut; fail before), ``block-1.5`` (stop the whole loop), ``fail`` (at every attempt),
 ``fail-2`` (at the first two), ``down`` (its dependency is, until the gate is open), ``permanent``,
-``bad`` (the same until the gate is open).
+``bad`` (the same until the gate is open), ``endtask-_fetch_task`` (of aiokafka's consumer).
 Each line of the journal is ``<what> <monotonic seconds> <partition> <offset> <attempt> <key>``,
 where *what* is ``start``, ``end``, ``failed`` or ``cancelled``; a line that is written survives
 ``kill -9``.
@@ -72,6 +72,8 @@ async def obey(event: UserRegistered, context: Context) -> None:  # noqa: C901  
         raise RuntimeError("told to fail")
     elif order == "down" and not gate_is_open():
         raise DependencyDown("told to have no dependency")
+    elif order == "endtask":
+        end_task_of_client(value)
     elif order == "permanent" or (order == "bad" and not gate_is_open()):
         raise Permanent("told to fail for good")
     elif MOST_MS:
@@ -84,6 +86,15 @@ async def hang(attempt: int, last: int) -> None:
         raise RuntimeError("told to fail first")
     if not gate_is_open():
         await asyncio.Event().wait()
+
+
+def end_task_of_client(name: str) -> None:
+    """End one of the loops of which aiokafka's consumer consists."""
+    thread = app.consumer._thread
+    consumer = thread._consumer
+    owners = (consumer._client, consumer._coordinator, consumer._fetcher)
+    [task] = [getattr(owner, name) for owner in owners if hasattr(owner, name)]
+    thread.thread_loop.call_soon_threadsafe(task.cancel)
 
 
 def gate_is_open() -> bool:

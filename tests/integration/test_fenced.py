@@ -82,6 +82,18 @@ async def test_a_new_owner_ends_the_earlier_one(kafka, topic, make_owner):
     assert seen == {b"1", b"3", b"4"}
 
 
+async def test_what_may_not_be_committed_is_not_visible(kafka, topic, make_owner):
+    """Asked when all is written; the owner opens anew and goes on."""
+    owner = make_owner()
+    await owner.open()
+    with pytest.raises(TransactionLostError, match="another's by now") as lost:
+        await owner.transact(records(topic, 3, b"1"), lambda: False)
+    assert not lost.value.unknown
+    await owner.open()
+    await owner.transact(records(topic, 3, b"2"), lambda: True)
+    assert {r.value[:1] for r in await read_committed(kafka, topic, 3)} == {b"2"}
+
+
 async def test_a_record_that_is_too_large_is_refused_with_its_list(kafka, topic, make_owner):
     """By our own limit or by the broker's; nothing of the list is visible."""
     for limit, size in ((10_000, 20_000), (10_000_000, 9_000_000)):

@@ -180,6 +180,16 @@ SIGNATURES = {
 
 #: Replaced by ours or relied on in detail: digest of its code, and what of ours to compare.
 READ = {
+    GroupCoordinator._do_heartbeat: ("55c5f3be", "Lease.watch notes when it was answered"),
+    GroupCoordinator._do_rejoin_group: ("4cd602ad", "Lease.watch notes when it was answered"),
+    GroupCoordinator._heartbeat_routine: (
+        "3ae9e23f",
+        "Lease: it asks by _do_heartbeat, of the instance",
+    ),
+    AIOKafkaClient._md_synchronizer: (
+        "da5786a7",
+        "client_tasks: it is _sync_task, and never ends by itself",
+    ),
     BaseConsumer._drain_messages: ("6f6e8fbe", "Consumer._drain_messages does all of its work"),
     BaseConsumer.force_commit: ("c7fe97ef", "Consumer.force_commit commits ours behind it"),
     BaseConsumer._commit_offsets: ("f1fafd82", "Consumer.force_commit: it flushes, then commits"),

@@ -46,7 +46,7 @@ class Transactions:
             raise self.open_errors.pop(0)
         self.opened += 1
 
-    async def transact(self, records):
+    async def transact(self, records, may_commit):
         self.calls.append(list(records))
         answer = self.answers.pop(0) if self.answers else None
         took_place, error = answer if isinstance(answer, tuple) else (answer is None, answer)
@@ -92,6 +92,11 @@ def _no_pauses(monkeypatch):
     monkeypatch.setattr(handover, "_FIRST_PAUSE_S", 0)
 
 
+def is_member():
+    """Say that the group knows this worker."""
+    return True
+
+
 async def _no_commit():
     raise AssertionError("each partition has a commit")
 
@@ -108,7 +113,9 @@ def handed(offset, done, *, value=b"v", key=b"k", tracker=None):
 async def hand_over(transactions, *offsets, until=None, limit=2_000_000, **options):
     """Hand events over; return the offsets in the order in which they were done."""
     done = []
-    sender = Handover(transactions, Replica(transactions), HELD, limit, _no_commit)
+    sender = Handover(
+        transactions, Replica(transactions), HELD, limit, _no_commit, is_member=is_member
+    )
     for offset in offsets:
         sender.hand_over(handed(offset, done, **options))
     await sender.start()
@@ -165,7 +172,7 @@ async def test_an_unknown_outcome_is_asked_for_only_once_it_is_settled():
 
     transactions.open, replica.read_to_end = note_open, note_read
     done = []
-    sender = Handover(transactions, replica, HELD, 2_000_000, _no_commit)
+    sender = Handover(transactions, replica, HELD, 2_000_000, _no_commit, is_member=is_member)
     sender.hand_over(handed(0, done))
     await sender.start()
     async with asyncio.timeout(5):
@@ -179,7 +186,9 @@ async def test_an_event_of_a_partition_that_moved_away_is_not_handed_over():
     """Its new owner is given it; the others go, and its end is not told."""
     done = []
     transactions = Transactions()
-    sender = Handover(transactions, Replica(transactions), HELD, 2_000_000, _no_commit)
+    sender = Handover(
+        transactions, Replica(transactions), HELD, 2_000_000, _no_commit, is_member=is_member
+    )
     gone = OffsetTracker(0)
     gone.close()
     sender.hand_over(handed(0, done, tracker=gone))
@@ -201,7 +210,7 @@ class Refusing(Transactions):
         self.offset = str(offset).encode()
         self.always = always
 
-    async def transact(self, records):
+    async def transact(self, records, may_commit):
         self.calls.append(list(records))
         for record in records:
             is_the_one = dict(record.headers).get(OFFSET) == self.offset
@@ -228,7 +237,9 @@ async def test_an_event_that_is_too_large_goes_without_its_payload():
     """Origin, error and the size of what was left out; the others go as they are."""
     done = []
     transactions = Transactions()
-    sender = Handover(transactions, Replica(transactions), HELD, 3_000, _no_commit)
+    sender = Handover(
+        transactions, Replica(transactions), HELD, 3_000, _no_commit, is_member=is_member
+    )
     sender.hand_over(handed(0, done))
     sender.hand_over(handed(1, done, value=b"x" * 5_000))
     sender.hand_over(handed(2, done))
@@ -257,7 +268,9 @@ async def test_a_tombstone_behind_a_hold_wins():
     """Of each key only what was written last goes out."""
     done = []
     transactions = Transactions()
-    sender = Handover(transactions, Replica(transactions), HELD, 2_000_000, _no_commit)
+    sender = Handover(
+        transactions, Replica(transactions), HELD, 2_000_000, _no_commit, is_member=is_member
+    )
     sender.hand_over(handed(0, done))
     key = encode(HeldKey("hold", "t", 0, b"k"))
     sender.write([OutRecord(HELD, None, key=key)])
@@ -281,12 +294,14 @@ async def test_a_partition_has_a_commit_before_it_has_a_hold():
         if order.count("commit") == 2:
             tracker.commit_done(0)
 
-    async def note(records):
+    async def note(records, may_commit):
         order.append("hold")
-        await transact(records)
+        await transact(records, may_commit)
 
     transactions.transact = note
-    sender = Handover(transactions, Replica(transactions), HELD, 2_000_000, commit)
+    sender = Handover(
+        transactions, Replica(transactions), HELD, 2_000_000, commit, is_member=is_member
+    )
     sender.hand_over(handed(0, done, tracker=tracker))
     await sender.start()
     async with asyncio.timeout(5):
@@ -294,3 +309,90 @@ async def test_a_partition_has_a_commit_before_it_has_a_hold():
             await asyncio.sleep(0)
     await sender.stop()
     assert order == ["commit", "commit", "hold"]
+
+
+class Asking(Transactions):
+    """Asks before it commits, as it is told to."""
+
+    async def transact(self, records, may_commit):
+        if not may_commit():
+            self.calls.append(list(records))
+            raise TransactionLostError("may be another's")
+        await super().transact(records, may_commit)
+
+
+async def test_nothing_is_handed_over_while_the_group_may_have_others_at_it(monkeypatch):
+    """It waits until the group has answered; tombstones and questions need no group."""
+    monkeypatch.setattr(handover, "_MEMBER_PAUSE_S", 0)
+    done, transactions, known = [], Asking(), []
+    sender = Handover(
+        transactions,
+        Replica(transactions),
+        HELD,
+        2_000_000,
+        _no_commit,
+        is_member=lambda: bool(known),
+    )
+    sender.write([OutRecord(HELD, None, key=b"old")])
+    await sender.start()
+    async with asyncio.timeout(5):
+        while not transactions.committed:
+            await asyncio.sleep(0)
+        sender.hand_over(handed(0, done))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert transactions.events() == [] == done
+        known.append("answered")
+        while not done:
+            await asyncio.sleep(0)
+    await sender.stop()
+    assert transactions.events() == done == [0]
+
+
+async def test_what_was_written_before_a_long_freeze_is_not_committed_after_it():
+    """Frozen between the first look and the commit: nothing of it is visible."""
+    answers = [True, False]
+    done, transactions = [], Asking()
+    sender = Handover(
+        transactions,
+        Replica(transactions),
+        HELD,
+        2_000_000,
+        _no_commit,
+        is_member=lambda: answers.pop(0) if answers else True,
+    )
+    sender.hand_over(handed(0, done))
+    await sender.start()
+    async with asyncio.timeout(5):
+        while not done:
+            await asyncio.sleep(0)
+    await sender.stop()
+    assert len(transactions.calls) == 2
+    assert transactions.events() == [0]
+
+
+async def test_a_partition_that_was_taken_meanwhile_is_not_waited_for(monkeypatch):
+    """Its new owner is given the events; ours are dropped, and the next ones go."""
+    monkeypatch.setattr(handover, "_MEMBER_PAUSE_S", 0)
+    done, transactions, known = [], Asking(), []
+    sender = Handover(
+        transactions,
+        Replica(transactions),
+        HELD,
+        2_000_000,
+        _no_commit,
+        is_member=lambda: bool(known),
+    )
+    taken = OffsetTracker(0)
+    sender.hand_over(handed(0, done, tracker=taken))
+    await sender.start()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    taken.close()
+    known.append("joined again")
+    sender.hand_over(handed(1, done))
+    async with asyncio.timeout(5):
+        while not done:
+            await asyncio.sleep(0)
+    await sender.stop()
+    assert transactions.events() == [1]

@@ -33,6 +33,7 @@ from trunkline.delivery.gate import BrokerGate, abort, require_free_port
 from trunkline.delivery.handler import Subscription
 from trunkline.delivery.held_keys import HeldKeys
 from trunkline.delivery.keeper import HoldKeeper
+from trunkline.delivery.lease import Lease
 from trunkline.delivery.logs import make_readable
 from trunkline.delivery.memory import MemoryKeeper, spare_the_garbage_collector
 from trunkline.delivery.pauses import Pauses
@@ -125,6 +126,8 @@ class DeliveryApp(faust.App):
         #: Made by :meth:`subscribe`; an app without subscriptions has none.
         self.dispatcher: Dispatcher | None = None
         self.targets: dict[str, Target] = {}
+        #: Whether the group has just said that this worker is a member of it.
+        self.lease = Lease(settings.session_timeout_s)
         #: Whether the group has given this worker its partitions, be it none.
         self.has_assignment = False
         #: Whether an operator has paused a partition.
@@ -205,7 +208,9 @@ class DeliveryApp(faust.App):
             s.topic: make_target(s, failing.policy_of(s.topic), settings) for s in subscriptions
         }
         replica = HeldKeys(failing.held_keys_tail(settings))
-        handover = failing.handover(settings, replica, self.conf.id, self._commit)
+        handover = failing.handover(
+            settings, replica, self.conf.id, self._commit, lambda: self.lease.holds
+        )
         self.keeper = HoldKeeper(
             replica,
             handover,

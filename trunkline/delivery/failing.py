@@ -66,6 +66,7 @@ class FailingEvents:
         replica: HeldKeys,
         group: str,
         commit: Callable[[], Awaitable[object]],
+        is_member: Callable[[], bool],
     ) -> Handover:
         """Return what writes failed events, with the holds that belong to them."""
         transactions = FencedTransactions(
@@ -75,7 +76,14 @@ class FailingEvents:
             max_request_bytes=MAX_FAILURE_BYTES,
             metadata_max_age_s=settings.metadata_max_age_s,
         )
-        return Handover(transactions, replica, self.held_keys_topic, MAX_FAILURE_BYTES, commit)
+        return Handover(
+            transactions,
+            replica,
+            self.held_keys_topic,
+            MAX_FAILURE_BYTES,
+            commit,
+            is_member=is_member,
+        )
 
 
 def make_target(subscription: Subscription, policy: RetryPolicy, settings: Settings) -> Target:

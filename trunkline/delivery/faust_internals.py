@@ -97,6 +97,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Start the consumer; nothing is fetched before it subscribes."""
         if await self._starts_when_the_broker_is_there():
+            self.consumer.app.lease.watch(self._consumer._coordinator)
             self._consumer._fetcher._records = FetchResults(
                 self.consumer.app.batched_topics,
                 self.consumer.note_lost,

@@ -12,7 +12,7 @@ after the transaction timeout. Readers must ask for ``isolation_level="read_comm
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from aiokafka.errors import (
     InvalidProducerEpoch,
@@ -143,8 +143,14 @@ class FencedTransactions:
         if link is not None:
             await link.kill()
 
-    async def transact(self, records: Sequence[OutRecord]) -> list[RecordMetadata]:
+    async def transact(
+        self, records: Sequence[OutRecord], may_commit: Callable[[], bool] | None = None
+    ) -> list[RecordMetadata]:
         """Publish all of these records, or none; returns where they are once they are committed.
+
+        Args:
+            records: What to write.
+            may_commit: Asked at the last moment; nothing is written when it says no.
 
         Raises:
             TransactionLostError: See there; open it anew.
@@ -158,6 +164,7 @@ class FencedTransactions:
                 raise TransactionLostError("it is not open")
             try:
                 places = await self._write(link, records)
+                _require(may_commit)
                 await self._commit(link)
             except BaseException:
                 await self._drop(link)
@@ -202,6 +209,11 @@ class FencedTransactions:
         if self._link is link:
             self._link = None
         await link.kill()
+
+
+def _require(may_commit: Callable[[], bool] | None) -> None:
+    if may_commit is not None and not may_commit():
+        raise TransactionLostError("what it is about may be another's by now")
 
 
 def _late(timeout_s: float) -> str:

@@ -28,6 +28,7 @@ _MAX_BATCH_BYTES = 8 * 1024 * 1024
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _COMMIT_PAUSE_S = 0.02
+_MEMBER_PAUSE_S = 0.05
 
 
 class Transactions(Protocol):
@@ -36,8 +37,10 @@ class Transactions(Protocol):
     async def open(self) -> None:
         """Connect; an open transaction of an earlier incarnation is ended."""
 
-    async def transact(self, records: Sequence[OutRecord]) -> object:
-        """Write all of these records, or none."""
+    async def transact(
+        self, records: Sequence[OutRecord], may_commit: Callable[[], bool]
+    ) -> object:
+        """Write all of these records, or none; none when it may not be committed at the end."""
 
     async def close(self) -> None:
         """Let go."""
@@ -97,6 +100,8 @@ class Handover:
         held_keys_topic: Real name of the topic of the holds.
         max_record_bytes: Largest record; a larger event goes without its payload.
         commit: Commits what is finished on the source partitions.
+        is_member: Whether the group has just said that the source partitions are ours; while that
+            is not certain, nothing is handed over.
 
     """
 
@@ -107,12 +112,15 @@ class Handover:
         held_keys_topic: str,
         max_record_bytes: int,
         commit: Callable[[], Awaitable[object]],
+        *,
+        is_member: Callable[[], bool],
     ) -> None:
         self._transactions = transactions
         self._replica = replica
         self._held_keys_topic = held_keys_topic
         self._max_record_bytes = max_record_bytes
         self._commit = commit
+        self._is_member = is_member
         self._waiting: deque[Handed | OutRecord] = deque()
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -160,6 +168,9 @@ class Handover:
     async def _send(self, batch: list[Handed | OutRecord]) -> None:
         pause_s = _FIRST_PAUSE_S
         while batch := [item for item in batch if isinstance(item, OutRecord) or item.is_ours]:
+            if not self._may_send(batch):
+                await asyncio.sleep(_MEMBER_PAUSE_S)
+                continue
             problem = await self._transact(batch)
             if problem is None:
                 for item in batch:
@@ -170,6 +181,10 @@ class Handover:
                 await self._send_singly(batch, problem.reason)
                 return
             pause_s = await self._pause(len(batch), pause_s, problem.reason)
+
+    def _may_send(self, batch: Iterable[Handed | OutRecord]) -> bool:
+        """Tell whether nobody else can have been given what is handed over here."""
+        return self._is_member() or not any(isinstance(item, Handed) for item in batch)
 
     async def _transact(self, batch: list[Handed | OutRecord]) -> _Problem | None:
         """Write a batch in one transaction; returns why it is not there, None when it is."""
@@ -188,7 +203,7 @@ class Handover:
 
     async def _write(self, batch: list[Handed | OutRecord]) -> _Problem | None:
         try:
-            await self._transactions.transact(self._records(batch))
+            await self._transactions.transact(self._records(batch), lambda: self._may_send(batch))
         except TransactionLostError as lost:
             self._is_open = False
             if lost.unknown and await self._took_place(batch):

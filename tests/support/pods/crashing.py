@@ -62,12 +62,12 @@ def _steps(transactions: FencedTransactions, records: Sequence[OutRecord]) -> li
 _transact, _commit = FencedTransactions.transact, FencedTransactions._commit
 
 
-async def transact(self: FencedTransactions, records: Sequence[OutRecord]) -> Any:
+async def transact(self: FencedTransactions, records: Sequence[OutRecord], *options: Any) -> Any:
     """Write a list, dying before or after it."""
     steps = _steps(self, records)
     self._steps = steps  # type: ignore[attr-defined]
     at(*(f"{step}.begin" for step in steps))
-    places = await _transact(self, records)
+    places = await _transact(self, records, *options)
     at(*(f"{step}.committed" for step in steps))
     return places
 

@@ -169,6 +169,24 @@ def test_an_absent_kafka_is_the_one_cause():
     assert health(alarms(now), now)[1] == "Kafka at k:9092 does not answer: refused."
 
 
+def test_pods_that_are_silent_with_kafka_are_no_alarm():
+    """They fall silent before the last reading of the brokers is old."""
+    brokers = replace(WELL, at_s=NOW_S - 11, error="Kafka at k:9092 does not answer: refused")
+    assert kinds(situation(age_s=10.5, brokers=brokers)) == ["kafka-away"]
+    assert kinds(situation(age_s=1, brokers=brokers)) == []
+    assert kinds(situation(age_s=10.5, brokers=replace(brokers, error=""))) == ["stale"]
+
+
+def test_open_dead_letters_are_a_note():
+    """However long ago they came: the first line does not say that all is well."""
+    index = report("dlq.1", service="dlq", group=None, dead_letters={"open": 12})
+    now = situation(report(), index, report("dlq.2", group=None, dead_letters={"open": "?"}))
+    (note,) = alarms(now)
+    assert (note.severity, note.link) == ("info", "/console/dead-letters")
+    told = "12 dead letters are open: nobody has dealt with them."
+    assert health([note], now) == ("ok", f"No alarm: 3 pods report, lag 0. To note: {told}")
+
+
 def test_copies_and_leaders_that_are_away():
     """A broker is gone: told with the partitions."""
     brokers = replace(WELL, under_replicated=("a[0]", "b[1]"), leaderless=("a[1]",), missing=("c",))

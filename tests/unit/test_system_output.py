@@ -57,6 +57,27 @@ def test_a_silent_pod_is_stale():
     assert "890" in out
 
 
+def test_what_deserves_attention_stands_in_the_first_line():
+    """A group that is paused is no alarm, but not well either."""
+    now = replace(situation(), pauses={"engine-group": ["order.created"]})
+    line = " ".join(shown(as_screen(now)).split("info ")[0].split())
+    assert line == (
+        "OK No alarm: 1 pod reports, lag 0. To note: engine-group is paused on order.created, by "
+        "an operator."
+    )
+
+
+def test_pods_are_unknown_while_kafka_is_away():
+    """They may well run: neither stale nor none."""
+    now = situation(age_s=75, brokers=replace(WELL, at_s=NOW_S - 60, error="no route"))
+    lines = shown(as_screen(now)).splitlines()
+    assert lines[0].split() == ["FAILING", "Kafka", "does", "not", "answer:", "no", "route."]
+    assert [line.split()[:2] for line in lines if line.startswith("engine")] == [
+        ["engine-group", "?"],
+        ["engine.1", "unknown"],
+    ]
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_fits_any_width(width):
     """Long names are folded, numbers never cut."""

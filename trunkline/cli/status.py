@@ -33,7 +33,10 @@ from trunkline.topology import Topology
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch, a line each time.")
 def status(watch: bool, interval: float, as_json: bool) -> None:
-    """Show health, alarms, groups and pods of the whole system, as they report to Kafka.
+    """Show health, alarms, notes, groups and pods of the whole system, as they report to Kafka.
+
+    The first line says OK when nothing is wrong; what deserves attention (open dead letters,
+    what is paused or drained) follows in it as a note, as on the console's Overview.
 
     No worker is asked, so it works from anywhere that reaches Kafka. 'waiting' and 'parked' are
     retries; 'dead' counts dead letters since the pods' start. What takes a while to see (a growing

@@ -12,7 +12,7 @@ from rich.text import Text
 from trunkline.cli.escaping import harmless
 from trunkline.cli.screen import table
 from trunkline.console.formats import duration, number, rate, size
-from trunkline.system.alarms import Alarm, Situation, alarms, health
+from trunkline.system.alarms import Alarm, Situation, alarms, health, why_away
 from trunkline.system.groups import GroupState
 from trunkline.system.workers import Worker
 
@@ -48,7 +48,8 @@ def as_screen(situation: Situation) -> RenderableType:
     parts += [Text(), groups_table(situation)]
     if situation.workers:
         ordered = sorted(situation.workers, key=lambda w: _rank(w, situation.now_s))
-        parts += [Text(), workers_table(ordered[:_PODS_SHOWN], situation.now_s)]
+        away = bool(why_away(situation))
+        parts += [Text(), workers_table(ordered[:_PODS_SHOWN], situation.now_s, away=away)]
         if left := len(ordered) - _PODS_SHOWN:
             parts += [Text(f"… and {left} more: trunkline workers", "dim")] if left > 0 else []
     return Group(*parts)
@@ -62,7 +63,12 @@ def groups_table(situation: Situation) -> RenderableType:
 
 
 def workers_table(
-    workers: Iterable[Worker], now_s: float, *, details: bool = False, width: int = 80
+    workers: Iterable[Worker],
+    now_s: float,
+    *,
+    details: bool = False,
+    width: int = 80,
+    away: bool = False,
 ) -> RenderableType:
     """Return a row for each pod.
 
@@ -71,12 +77,13 @@ def workers_table(
         now_s: Unix time.
         details: Also when it reported, and where it serves if there is room for that.
         width: Of the screen.
+        away: Whether Kafka is away: who is silent then may well run.
 
     """
     headings = ["pod", "state", "partitions", "events", "lag", "memory", "up"]
     headings += ["reported"] if details else []
     headings += ["serves"] if details and width >= _WIDE else []
-    rows = [_worker_row(worker, now_s)[: len(headings)] for worker in workers]
+    rows = [_worker_row(worker, now_s, away=away)[: len(headings)] for worker in workers]
     return table(headings, rows, right=_NUMBERS, fold=("pod", "state", "serves"))
 
 
@@ -141,6 +148,7 @@ def _alarm_lines(found: Sequence[Alarm]) -> Iterator[RenderableType]:
 def _group_row(group: GroupState, situation: Situation) -> Sequence[str | Text]:
     topics = group.topics.values()
     pods = f"{len(group.pods)}" + (f" + {len(group.stale)} stale" if group.stale else "")
+    pods, is_bad = ("?", False) if why_away(situation) else (pods, bool(group.stale))
     dead = sum(
         worker.report.total("dead")
         for worker in situation.workers
@@ -149,7 +157,7 @@ def _group_row(group: GroupState, situation: Situation) -> Sequence[str | Text]:
     paused = " (paused)" if situation.pauses.get(group.group) else ""
     return (
         group.group + paused,
-        Text(pods, "red" if group.stale else ""),
+        Text(pods, "red" if is_bad else ""),
         "?" if group.lag is None else number(group.lag),
         rate(sum(topic.handled_per_s for topic in topics)),
         _alarming(rate(failed := sum(topic.failed_per_s for topic in topics)), failed),
@@ -163,10 +171,11 @@ def _alarming(text: str, count: float) -> Text:
     return Text(text, "yellow" if count else "")
 
 
-def _worker_row(worker: Worker, now_s: float) -> Sequence[str | Text]:
+def _worker_row(worker: Worker, now_s: float, *, away: bool) -> Sequence[str | Text]:
     report = worker.report
-    state = state_of(worker, now_s)
-    is_bad = worker.is_stale(now_s) or not report.live
+    is_unknown = away and worker.is_stale(now_s)
+    state = "unknown" if is_unknown else state_of(worker, now_s)
+    is_bad = not is_unknown and (worker.is_stale(now_s) or not report.live)
     style = "bold red" if is_bad else "green" if state == "ready" else "yellow"
     lags = [partition.lag for partition in report.partitions]
     lag = "?" if None in lags else number(sum(lag or 0 for lag in lags))

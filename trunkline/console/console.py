@@ -43,7 +43,11 @@ class Console:
         self._jobs = Jobs()
         self._parts: list[Startable] = [self._jobs]
         self._parts += [part for section in made for part in section.parts]
-        shared = {"version": __version__, "namespace": context.settings.namespace}
+        shared = {
+            "version": __version__,
+            "namespace": context.settings.namespace,
+            "kafka_away": lambda: context.view.away if context.view else "",
+        }
         self._renderer = Renderer(self.pages, self._static, shared)
         self._serving = Serving(self._renderer, self._jobs)
         hours = context.settings.sign_in_hours

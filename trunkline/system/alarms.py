@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
-from trunkline.system.brokers import BrokersView
+from trunkline.system.brokers import ASK_S, BrokersView
 from trunkline.system.groups import FRESH_S, GroupState
 from trunkline.system.history import Point
 from trunkline.system.workers import Worker
@@ -95,22 +95,44 @@ def health(found: Sequence[Alarm], situation: Situation) -> tuple[str, str]:
     """Return ``ok``, ``degraded`` or ``failing``, and why in one line."""
     bad = [alarm for alarm in found if alarm.severity != "info"]
     if not bad:
-        pods = sum(1 for w in situation.workers if not w.is_stale(situation.now_s))
-        lags = [group.lag for group in situation.groups]
-        lag = "unknown" if None in lags else f"{sum(lag or 0 for lag in lags):,}"
-        who = "1 pod reports" if pods == 1 else f"{pods} pods report"
-        return "ok", f"All is well: {who}, lag {lag}."
+        return "ok", _well(found, situation)
     state = "failing" if bad[0].severity == "critical" else "degraded"
-    more = f" And {len(bad) - 1} more." if len(bad) > 1 else ""
-    return state, bad[0].text + more
+    return state, bad[0].text + _more(bad)
+
+
+def _well(notes: Sequence[Alarm], situation: Situation) -> str:
+    pods = sum(1 for w in situation.workers if not w.is_stale(situation.now_s))
+    lags = [group.lag for group in situation.groups]
+    lag = "unknown" if None in lags else f"{sum(lag or 0 for lag in lags):,}"
+    who = f"{'1 pod reports' if pods == 1 else f'{pods} pods report'}, lag {lag}"
+    if not notes:
+        return f"All is well: {who}."
+    return f"No alarm: {who}. To note: {notes[0].text}{_more(notes)}"
+
+
+def _more(found: Sequence[Alarm]) -> str:
+    return f" And {len(found) - 1} more." if len(found) > 1 else ""
+
+
+def why_away(now: Situation) -> str:
+    """Return that Kafka is away, and why; empty while it answers.
+
+    Then nothing is known of pods and groups: who is silent may well run.
+    """
+    brokers = now.brokers
+    age_s = now.now_s - brokers.at_s
+    # Pods are silent a little before a reading of the brokers is old.
+    is_silent = bool(brokers.error) and all(w.is_stale(now.now_s) for w in now.workers)
+    if now.reading and age_s <= (ASK_S if is_silent else FRESH_S):
+        return ""
+    why = brokers.error or "no answer yet"
+    return f"{why if why.startswith('Kafka ') else f'Kafka does not answer: {why}'}."
 
 
 def _brokers(now: Situation) -> Iterable[Alarm]:
     brokers, link = now.brokers, "/console/topics"
-    if not now.reading or now.now_s - brokers.at_s > FRESH_S:
-        why = brokers.error or "no answer yet"
-        text = why if why.startswith("Kafka ") else f"Kafka does not answer: {why}"
-        yield Alarm("kafka-away", "critical", f"{text}.", link, "kafka")
+    if why := why_away(now):
+        yield Alarm("kafka-away", "critical", why, link, "kafka")
         return
     if brokers.leaderless:
         text = f"Partitions without a leader, so nobody can use them: {_few(brokers.leaderless)}."
@@ -198,6 +220,16 @@ def _dead_letters(now: Situation) -> Iterable[Alarm]:
         plural = "event" if new == 1 else "events"
         text = f"{new:,} {plural} became dead letters within the last {minutes} minutes."
         yield Alarm("dead-letters", "warning", text, "/console/dead-letters", "dead letters")
+    if count := _open_dead_letters(now):
+        are, them = ("letter is", "it") if count == 1 else ("letters are", "them")
+        text = f"{count:,} dead {are} open: nobody has dealt with {them}."
+        yield Alarm("open-dead-letters", "info", text, "/console/dead-letters", "dead letters")
+
+
+def _open_dead_letters(now: Situation) -> int:
+    """Return how many are open, as the pods of the index say; 0 when none says so."""
+    said = [w.report.dead_letters.get("open") for w in now.workers if not w.is_stale(now.now_s)]
+    return max((count for count in said if isinstance(count, int)), default=0)
 
 
 def _orders(now: Situation) -> Iterable[Alarm]:

@@ -12,7 +12,7 @@ from mode import Service
 
 from trunkline.delivery.follower import TopicFollower
 from trunkline.settings import Settings
-from trunkline.system.alarms import Alarm, Situation, alarms, health
+from trunkline.system.alarms import Alarm, Situation, alarms, health, why_away
 from trunkline.system.brokers import Brokers, BrokersView
 from trunkline.system.flow import Flow
 from trunkline.system.groups import GroupState, group_states
@@ -93,6 +93,11 @@ class SystemView(Service):
     def brokers(self) -> BrokersView:
         """What the brokers said last."""
         return self._brokers.view
+
+    @property
+    def away(self) -> str:
+        """Why Kafka is away; empty while it answers."""
+        return why_away(self.situation())
 
     def groups(self) -> list[GroupState]:
         """Return the groups as they are now."""

@@ -80,7 +80,16 @@ def flows_of(view: SystemView) -> Flows:
     for declared in view.topology.services:
         if (group := groups.get(declared.name)) is not None:
             _add_group(flows, view, group)
+    if view.away and not view.workers.fresh():
+        _forget_pods(flows)
     return flows
+
+
+def _forget_pods(flows: Flows) -> None:
+    """Say that nothing is known of the pods: Kafka is away, and they may well run."""
+    for node in flows.nodes:
+        if node.kind in ("publisher", "service"):
+            node.note, node.state = "unknown", "idle"
 
 
 def _add_publishers(flows: Flows, view: SystemView) -> None:

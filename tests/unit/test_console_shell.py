@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.support import eventually
+from trunkline.audit import AuditError
 from trunkline.console import Console, ConsoleContext
 from trunkline.console.asking import asked
 from trunkline.console.refusals import Refusal
@@ -80,11 +82,32 @@ def world():
     return World()
 
 
+class Audit:
+    """An audit trail in memory."""
+
+    def __init__(self):
+        self.actions = []
+        self.away = False
+
+    @contextlib.asynccontextmanager
+    async def action(self, actor, action, what, count=None):
+        if self.away:
+            raise AuditError("Nothing was done: Kafka is away.")
+        self.actions.append((str(actor).partition("@")[0], action, what))
+        yield None
+
+
 @pytest.fixture
-async def client(world):
+def audit():
+    return Audit()
+
+
+@pytest.fixture
+async def client(world, audit):
     settings = load_settings()
-    access = Access(settings)
-    console = Console(ConsoleContext(settings, Topology(), access), sections=[world.section])
+    context = ConsoleContext(settings, Topology(), Access(settings), audit=audit)
+    access = context.access
+    console = Console(context, sections=[world.section])
     application = web.Application()
     secure(application, access)
     application.add_routes(console.routes())
@@ -201,12 +224,36 @@ async def test_a_long_action_is_a_job_with_progress(client, world):
     assert world.fed == 3
 
 
-async def test_a_job_can_be_stopped(client, world):
-    """It ends at its next step; what is not done stays undone."""
+async def test_a_job_can_be_stopped(client, world, audit):
+    """It ends at its next step; what is not done stays undone; who did it is noted, once."""
     job = await (await client.post("/api/zoo/feed", json={"count": 3, "slowly": True})).json()
-    answer = await client.post(f"/api/jobs/{job['job']}/cancel", json={})
-    assert (await answer.json())["state"] == "stopped"
+    for _ in range(2):
+        answer = await client.post(f"/api/jobs/{job['job']}/cancel", json={})
+        assert (await answer.json())["state"] == "stopped"
     assert world.fed == 0
+    what = {"job": job["job"], "title": "Feed them"}
+    assert audit.actions == [("loopback", "job.stop", what)]
+
+
+async def test_a_job_is_not_stopped_when_that_cannot_be_noted(client, world, audit):
+    """503, and the job goes on."""
+    job = await (await client.post("/api/zoo/feed", json={"count": 3, "slowly": True})).json()
+    audit.away = True
+    answer = await client.post(f"/api/jobs/{job['job']}/cancel", json={})
+    assert answer.status == 503
+    assert (await answer.json())["error"]["message"] == "Nothing was done: Kafka is away."
+    world.go_on.set()
+    await eventually(lambda: world.fed == 3)
+
+
+async def test_an_action_that_cannot_be_noted_is_answered_with_503(client, world):
+    """What is not in the audit trail is not done: try again when Kafka is there."""
+    world.error = AuditError("Nothing was done: Kafka is away.")
+    answer = await client.post("/api/zoo/feed", json={"count": 1})
+    assert (answer.status, (await answer.json())["state"]) == (503, "failed")
+    twin = await client.get("/api/zoo")
+    assert twin.status == 503
+    assert "tries again" not in await twin.text()
 
 
 async def test_an_action_that_fails_says_why(client, world):

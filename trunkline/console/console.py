@@ -49,7 +49,7 @@ class Console:
             "kafka_away": lambda: context.view.away if context.view else "",
         }
         self._renderer = Renderer(self.pages, self._static, shared)
-        self._serving = Serving(self._renderer, self._jobs)
+        self._serving = Serving(self._renderer, self._jobs, context.audit)
         hours = context.settings.sign_in_hours
         self._signing_in = SigningIn(context.access, self._renderer, hours)
 

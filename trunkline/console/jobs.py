@@ -58,6 +58,7 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended_at: dict[str, float] = {}
+        self._statuses: dict[str, int] = {}
 
     async def run(
         self, title: str, perform: Callable[[Progress], Awaitable[Outcome]], wait_s: float
@@ -93,6 +94,10 @@ class Jobs:
                 "Jobs are forgotten 15 minutes after their end, and when their worker stops.",
             )
         return job
+
+    def status(self, job: Job) -> int:
+        """Return the HTTP status that tells what has become of a job that was just begun."""
+        return 202 if job.state == "running" else self._statuses.get(job.job, 200)
 
     async def cancel(self, job_id: str) -> Job:
         """Stop a job at its next step, and return it."""
@@ -141,10 +146,12 @@ class Jobs:
             )
             refusal = Refusal(500, "It failed by a mistake of ours.", "See this worker's log.")
         job.state, job.error = "failed", str(refusal)
+        self._statuses[job.job] = refusal.status
 
     def _forget_old(self) -> None:
         for job_id, ended_at in list(self._ended_at.items()):
             if self._clock() - ended_at > _KEPT_S:
                 del self._ended_at[job_id]
+                self._statuses.pop(job_id, None)
                 with contextlib.suppress(KeyError):
                     del self._jobs[job_id]

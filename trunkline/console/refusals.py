@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from trunkline.audit import AuditError
 from trunkline.errors import (
     BrokerError,
     ConfigurationError,
@@ -17,6 +18,7 @@ _STATUS_OF: tuple[tuple[type[TrunklineError], int], ...] = (
     (BrokerError, 503),
     (PublishError, 503),
     (DependencyDown, 503),
+    (AuditError, 503),
     (ConfigurationError, 404),
     (InvalidEventError, 400),
 )
@@ -59,7 +61,9 @@ def refusal_of(error: Exception) -> Refusal | None:
         return error
     if isinstance(error, TrunklineError):
         status = next((code for kind, code in _STATUS_OF if isinstance(error, kind)), 409)
-        todo = "The page tries again by itself." if status == 503 else ""
+        # What is not in the audit trail was not done, and is not tried again by itself.
+        tries = status == 503 and not isinstance(error, AuditError)
+        todo = "The page tries again by itself." if tries else ""
         return Refusal(status, str(error), todo)
     if isinstance(error, TimeoutError):
         return Refusal(503, "The answer took too long.", "Try again in a moment.")

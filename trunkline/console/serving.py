@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from trunkline.audit import AuditLog
+from trunkline.console.acting import actor_of, needed
 from trunkline.console.asking import asked, body_as, read_body
-from trunkline.console.jobs import Jobs
+from trunkline.console.jobs import Job, Jobs
 from trunkline.console.refusals import Refusal, refusal_of
 from trunkline.console.registry import Action, Page
 from trunkline.console.rendering import Renderer
-from trunkline.web.safety.caller import caller_of
+from trunkline.web.safety.caller import Caller, caller_of
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +28,10 @@ _ANSWER_WITHIN_S = 1.0
 class Serving:
     """Makes the routes of pages and actions."""
 
-    def __init__(self, renderer: Renderer, jobs: Jobs) -> None:
+    def __init__(self, renderer: Renderer, jobs: Jobs, audit: AuditLog | None) -> None:
         self._renderer = renderer
         self._jobs = jobs
+        self._audit = audit
 
     def page_routes(self, page: Page) -> list[web.RouteDef]:
         """Return a page's two routes."""
@@ -64,7 +67,7 @@ class Serving:
             job = await self._jobs.run(
                 action.title, lambda tell: action.perform(body, caller, tell), _ANSWER_WITHIN_S
             )
-            return answer_json(job, status=202 if job.state == "running" else 200)
+            return answer_json(job, status=self._jobs.status(job))
 
         return web.post(f"/api/{action.path}", self.guarded(act))
 
@@ -76,12 +79,21 @@ class Serving:
 
         async def cancel(request: web.Request) -> web.StreamResponse:
             await read_body(request, 1024)
-            return answer_json(await self._jobs.cancel(request.match_info["job"]))
+            job = self._jobs.get(request.match_info["job"])
+            if job.state == "running":
+                await self._stop(job, caller_of(request))
+            return answer_json(job)
 
         return [
             web.get("/api/jobs/{job}", self.guarded(get)),
             web.post("/api/jobs/{job}/cancel", self.guarded(cancel)),
         ]
+
+    async def _stop(self, job: Job, caller: Caller) -> None:
+        audit = needed(self._audit, "audit trail")
+        what = {"job": job.job, "title": job.title}
+        async with audit.action(actor_of(caller), "job.stop", what):
+            await self._jobs.cancel(job.job)
 
     def guarded(self, answer: Answer) -> Answer:
         """Answer errors in the same form: a page where a page was asked for, else JSON."""

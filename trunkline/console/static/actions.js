@@ -142,7 +142,7 @@ async function ask(path, options = {}) {
   try {
     const response = await fetch(path, { credentials: "same-origin", ...options });
     const body = await response.json();
-    if (response.ok) return body;
+    if (response.ok || body.job) return body; // a job that failed says so itself
     say(body.error?.message ?? `The server answered ${response.status}.`, [], "problem");
   } catch (error) {
     say(`The server does not answer (${error.message}). What was asked may have been done: look before you ask again.`, [], "problem");

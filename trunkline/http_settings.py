@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
-#: Shorter ones can be guessed; that is also why bearer tokens need no rate limit.
+#: Shorter ones can be guessed.
 MIN_TOKEN_LENGTH = 16
 
 
@@ -53,7 +54,18 @@ def _checked_file(path: Path | None) -> Path | None:
     return path
 
 
+def _checked_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    for text in networks:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            raise ValueError(f"write networks, as 10.0.0.0/8 or 192.0.2.7: {error}") from None
+    return networks
+
+
 Token = Annotated[SecretStr, AfterValidator(_checked_token)]
 TokenFile = Annotated[Path | None, AfterValidator(_checked_file)]
 #: ``a,b`` in the environment.
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+#: The same, of networks and addresses.
+Networks = Annotated[CommaSeparated, AfterValidator(_checked_networks)]

@@ -25,7 +25,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict, SettingsError
 
 from trunkline.connection import KafkaConnection
 from trunkline.errors import ConfigurationError
-from trunkline.http_settings import CommaSeparated, Token, TokenFile, http_token
+from trunkline.http_settings import CommaSeparated, Networks, Token, TokenFile, http_token
 from trunkline.retries.backoff import parse_backoff
 from trunkline.security.settings import SecuritySettings
 
@@ -75,6 +75,8 @@ class Settings(SecuritySettings):
     sign_in_hours: Annotated[float, Field(gt=0, le=720)] = 12.0
     #: Names under which the web server may be asked, besides loopback.
     web_hosts: CommaSeparated = ()
+    #: Networks of proxies whose ``X-Forwarded-For`` is believed.
+    trusted_proxies: Networks = ()
     #: Fields of payloads that the console never shows.
     mask_fields: CommaSeparated = ()
     #: Largest HTTP body that a publisher takes.

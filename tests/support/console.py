@@ -34,6 +34,7 @@ class Deeds:
 
     def __init__(self) -> None:
         self.done: list[tuple[str, str]] = []
+        self.addresses: list[str] = []
 
     def __call__(self, context: ConsoleContext) -> Section:
         async def data(request: web.Request) -> dict[str, Any]:
@@ -44,6 +45,7 @@ class Deeds:
 
         async def perform(body: Note, caller: Any, tell: object) -> Outcome:
             self.done.append((caller.name, body.text))
+            self.addresses.append(caller.address)
             return Outcome("It was noted.")
 
         page = Page("deeds", "Deeds", "refused.html", data, nav="Deeds", key="d")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 import pytest
@@ -10,7 +11,7 @@ from tests.support.console import TOKEN, Deeds, served
 from trunkline.errors import ConfigurationError
 from trunkline.settings import load_settings
 from trunkline.web.safety.access import Access
-from trunkline.web.safety.hosts import host_name, is_loopback
+from trunkline.web.safety.hosts import client_address, host_name, is_loopback
 from trunkline.web.safety.limits import SignInLimits
 from trunkline.web.safety.sessions import COOKIE, Sessions
 
@@ -338,6 +339,7 @@ async def test_signing_in_is_limited_per_address(deeds):
     """Ten tries a minute; then also the right token waits, and is taken later."""
     clock = Clock()
     async with served(deeds, clock=clock, token=TOKEN) as client:
+        assert await status(client, "GET", "/api/deeds", headers=BEARER) == 200
         tries = [
             await status(client, "POST", "/console/sign-in", data={"token": "no"})
             for _ in range(11)
@@ -348,6 +350,80 @@ async def test_signing_in_is_limited_per_address(deeds):
         assert await status(client, "GET", "/api/deeds", headers=BEARER) == 200
         clock.now += 6
         assert await status(client, "POST", "/console/sign-in", data={"token": TOKEN}) == 303
+
+
+async def test_wrong_bearer_tokens_are_limited_like_signing_in(deeds):
+    """Ten a minute; then all tokens wait, and a session goes on."""
+    clock = Clock()
+    wrong = {"Authorization": "Bearer no"}
+    async with served(deeds, clock=clock, token=TOKEN) as client:
+        tries = [await status(client, "GET", "/api/deeds", headers=wrong) for _ in range(11)]
+        assert tries == [401] * 10 + [429]
+        answer = await client.post(NOTE, json={"text": "x"}, headers=BEARER)
+        assert (answer.status, answer.headers["Retry-After"]) == (429, "6")
+        assert "wait 6 s. Nothing was done" in await answer.text()
+        assert await status(client, "POST", "/console/sign-in", data={"token": TOKEN}) == 429
+        clock.now += 6
+        assert await status(client, "GET", "/api/deeds", headers=BEARER) == 200
+    assert deeds.done == []
+
+
+async def test_nobody_locks_publishers_out_by_guessing_beside_them(deeds):
+    """Where the right token came from lately, wrong ones are refused and nobody waits."""
+    clock = Clock()
+    async with served(deeds, clock=clock, token=TOKEN) as client:
+        assert await status(client, "GET", "/api/deeds", headers=BEARER) == 200
+        wrong = {"Authorization": "Bearer no"}
+        assert [await status(client, "GET", "/api/deeds", headers=wrong) for _ in range(20)] == (
+            [401] * 20
+        )
+        assert await status(client, "GET", "/api/deeds", headers=BEARER) == 200
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("10.0.0.1", ["198.51.100.7"], "198.51.100.7"),
+        ("10.0.0.1", ["6.6.6.6, 198.51.100.7"], "198.51.100.7"),
+        ("10.0.0.1", ["6.6.6.6", "198.51.100.7, 10.9.9.9"], "198.51.100.7"),
+        ("::ffff:10.0.0.1", ["[2001:db8::1]:443"], "2001:db8::1"),
+        ("10.0.0.1", ["198.51.100.7:1234"], "198.51.100.7"),
+        ("10.0.0.1", ["10.1.1.1,10.2.2.2"], "10.1.1.1"),
+        ("10.0.0.1", ["6.6.6.6, unknown"], "10.0.0.1"),
+        ("10.0.0.1", ["6.6.6.6,"], "10.0.0.1"),
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("192.0.2.1", ["198.51.100.7"], "192.0.2.1"),
+        ("?", ["198.51.100.7"], "?"),
+    ],
+)
+def test_only_trusted_proxies_say_where_a_request_came_from(peer, forwarded, address):
+    """The right-most address that is no proxy: what stands left of it anybody may have written."""
+    networks = [ipaddress.ip_network("10.0.0.0/8")]
+    assert client_address(peer, forwarded, networks) == address
+    assert client_address(peer, forwarded, []) == peer
+
+
+async def test_tries_behind_a_proxy_are_counted_apart(deeds):
+    """Only when the proxy is trusted: else the header would be a way around the limit."""
+
+    async def tries(client):
+        path, data = "/console/sign-in", {"token": "no"}
+        hops = [{"X-Forwarded-For": f"198.51.100.{n % 2}"} for n in range(12)]
+        return [await status(client, "POST", path, data=data, headers=hop) for hop in hops]
+
+    async with served(deeds, token=TOKEN, trusted_proxies="127.0.0.1") as client:
+        assert await tries(client) == [403] * 12
+        forwarded = {"X-Forwarded-For": "198.51.100.9", **BEARER}
+        await client.post(NOTE, json={"text": "x"}, headers=forwarded)
+        assert deeds.addresses == ["198.51.100.9"]
+    async with served(deeds, token=TOKEN) as client:
+        assert (await tries(client))[-2:] == [429, 429]
+
+
+def test_a_wrong_network_is_explained():
+    """The variable, the value, and how one is written."""
+    with pytest.raises(ConfigurationError, match=r"TRUSTED_PROXIES.*10\.0\.0\.0/8"):
+        load_settings(trusted_proxies="10.0.0.1/8")
 
 
 def test_signing_in_is_limited_in_all():

@@ -42,7 +42,7 @@ class SigningIn:
     async def _sign_in(self, request: web.Request) -> web.Response:
         form = await _read_form(request)
         target = _local(form.get("next", ""))
-        address = request.remote or "?"
+        address = self._access.address(request)
         wait_s = self._access.limits.wait_s(address)
         if wait_s:
             logger.warning("Too many tries to sign in, at last from %s", address)

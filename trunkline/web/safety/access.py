@@ -13,20 +13,35 @@ no proxy in between. ``/health/*`` and ``/metrics`` are open: they hold numbers 
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import time
 from collections.abc import Callable
 
 from aiohttp import web
 
+from trunkline.errors import TrunklineError
 from trunkline.settings import Settings
 from trunkline.web.safety.caller import Caller
-from trunkline.web.safety.hosts import host_name, is_loopback, was_forwarded
+from trunkline.web.safety.hosts import client_address, host_name, is_loopback, was_forwarded
 from trunkline.web.safety.limits import SignInLimits
 from trunkline.web.safety.sessions import COOKIE, Session, Sessions
 
 #: Says who one is, for the audit trail, where a token is sent instead of a session.
 USER_HEADER = "X-Trunkline-User"
 _MAX_NAME = 60
+
+
+class TooManyTokensError(TrunklineError):
+    """An address sent wrong tokens, and must wait.
+
+    Attributes:
+        wait_s: For how many seconds.
+
+    """
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(f"Too many wrong tokens came from your address: wait {wait_s} s.")
+        self.wait_s = wait_s
 
 
 class Access:
@@ -50,6 +65,7 @@ class Access:
         self.sessions = Sessions(token, settings.sign_in_hours * 3600, clock) if token else None
         self.limits = limits or SignInLimits()
         self._is_bound_to_loopback = is_loopback(host_name(settings.web_host))
+        self._proxies = [ipaddress.ip_network(text) for text in settings.trusted_proxies]
         self._hosts = frozenset(host_name(host) for host in settings.web_hosts)
 
     @property
@@ -82,16 +98,36 @@ class Access:
         return not self._hosts or is_loopback(name)
 
     def caller(self, request: web.Request) -> Caller | None:
-        """Return who sent a request, None when they must first show the token."""
-        address = request.remote or "?"
+        """Return who sent a request, None when they must first show the token.
+
+        Raises:
+            TooManyTokensError: Wrong ones came from there.
+
+        """
+        address = self.address(request)
         name = clean_name(request.headers.get(USER_HEADER, ""))
         if self._token is None:
             return Caller(name, "loopback" if self._is_local(request) else "open", address)
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return Caller(name, "token", address) if self.is_token(given.strip()) else None
+            return Caller(name, "token", address) if self._has_token(address, given) else None
         session = self.session(request)
         return Caller(session.name, "session", address) if session else None
+
+    def address(self, request: web.Request) -> str:
+        """Return where a request came from: its connection, or what trusted proxies say."""
+        forwarded_for = request.headers.getall("X-Forwarded-For", ())
+        return client_address(request.remote or "?", forwarded_for, self._proxies)
+
+    def _has_token(self, address: str, given: str) -> bool:
+        if wait_s := self.limits.token_wait_s(address):
+            raise TooManyTokensError(wait_s)
+        is_right = self.is_token(given.strip())
+        if is_right:
+            self.limits.token_was_right(address)
+        else:
+            self.limits.token_was_wrong(address)
+        return is_right
 
     def session(self, request: web.Request) -> Session | None:
         """Return the session of the request's cookie."""

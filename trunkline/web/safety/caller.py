@@ -18,7 +18,7 @@ class Caller:
         how: What lets them in: ``loopback`` (no token is set, and they sit at this machine),
             ``token`` (bearer header), ``session`` (signed in), or ``open`` (no token is set, and
             the server is not on loopback: reading only). ``nobody`` has not signed in.
-        address: Where the connection came from.
+        address: Where it came from: the connection, or what trusted proxies say.
 
     """
 

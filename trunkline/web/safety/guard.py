@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 from aiohttp import web
 
-from trunkline.web.safety.access import Access
+from trunkline.web.safety.access import Access, TooManyTokensError
 from trunkline.web.safety.caller import CALLER
 from trunkline.web.safety.sessions import COOKIE
 
@@ -49,7 +49,11 @@ def secure(application: web.Application, access: Access) -> None:
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return _refused(access, request) or await handler(request)
+        try:
+            refused = _refused(access, request)
+        except TooManyTokensError as error:
+            refused = _too_many(error)
+        return refused or await handler(request)
 
     if access.is_open:
         logger.warning(
@@ -123,6 +127,12 @@ def _unknown_caller(request: web.Request) -> web.Response:
         "server. Nothing was done.",
     )
     response.headers["WWW-Authenticate"] = 'Bearer realm="trunkline"'
+    return response
+
+
+def _too_many(error: TooManyTokensError) -> web.Response:
+    response = _refusal(429, f"{error} Nothing was done.")
+    response.headers["Retry-After"] = str(error.wait_s)
     return response
 
 

@@ -1,4 +1,4 @@
-"""How often signing in may be tried: per address, and by all together."""
+"""How often a token may be guessed: per address, and at the sign-in by all together."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from trunkline.web.safety.hosts import network_of
 
 _MAX_ADDRESSES = 10_000
+#: Who has shown the right token within this time is no guesser.
+_KNOWN_S = 3600.0
 
 
 @dataclass
@@ -47,17 +49,12 @@ class SignInLimits:
         self._in_all = in_all
         self._everybody = _Bucket(in_all, clock())
         self._by_address: dict[str, _Bucket] = {}
+        self._known: dict[str, float] = {}
 
     def wait_s(self, address: str) -> int:
         """Count a try; return 0, or in how many seconds it may be made (then it was none)."""
         now = self._clock()
-        key = network_of(address)
-        # Taken out and put in again: those that were not seen for longest stand first.
-        own = self._by_address.pop(key, None) or _Bucket(self._per_address, now)
-        self._by_address[key] = own
-        if len(self._by_address) > _MAX_ADDRESSES:
-            del self._by_address[next(iter(self._by_address))]
-        self._refill(own, self._per_address, now)
+        own = self._bucket_of(address, now)
         self._refill(self._everybody, self._in_all, now)
         waits = [
             (1 - bucket.tries) * 60 / rate
@@ -69,6 +66,39 @@ class SignInLimits:
         own.tries -= 1
         self._everybody.tries -= 1
         return 0
+
+    def token_wait_s(self, address: str) -> int:
+        """Return in how many seconds an address may send a token again; 0: now.
+
+        Only who sent wrong ones waits: an address from which the right one came lately does not,
+        so that nobody locks publishers out by guessing beside them.
+        """
+        now = self._clock()
+        if now - self._known.get(address, -_KNOWN_S) < _KNOWN_S:
+            return 0
+        own = self._bucket_of(address, now)
+        return 0 if own.tries >= 1 else math.ceil((1 - own.tries) * 60 / self._per_address)
+
+    def token_was_right(self, address: str) -> None:
+        """Note that the right token came from an address."""
+        self._known[address] = self._clock()
+        if len(self._known) > _MAX_ADDRESSES:
+            del self._known[next(iter(self._known))]
+
+    def token_was_wrong(self, address: str) -> None:
+        """Count a wrong token as a try."""
+        own = self._bucket_of(address, self._clock())
+        own.tries = max(0.0, own.tries - 1)
+
+    def _bucket_of(self, address: str, now: float) -> _Bucket:
+        key = network_of(address)
+        # Taken out and put in again: those that were not seen for longest stand first.
+        own = self._by_address.pop(key, None) or _Bucket(self._per_address, now)
+        self._by_address[key] = own
+        if len(self._by_address) > _MAX_ADDRESSES:
+            del self._by_address[next(iter(self._by_address))]
+        self._refill(own, self._per_address, now)
+        return own
 
     @staticmethod
     def _refill(bucket: _Bucket, rate: int, now: float) -> None:

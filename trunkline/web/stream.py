@@ -39,7 +39,7 @@ class ClientStream:
         self._size_bytes = 0
         self._wake = asyncio.Event()
         self._ended = False
-        _give_up_on_silence(transport)
+        give_up_on_silence(transport)
 
     @property
     def is_idle(self) -> bool:
@@ -104,7 +104,7 @@ def _joined(frames: Sequence[bytes]) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
-def _give_up_on_silence(transport: asyncio.Transport) -> None:
+def give_up_on_silence(transport: asyncio.BaseTransport) -> None:
     """Let the kernel close a connection whose other end vanished without a word (Linux)."""
     sock = transport.get_extra_info("socket")
     option = getattr(socket, "TCP_USER_TIMEOUT", None)

@@ -82,6 +82,17 @@ async def test_pods_are_unknown_then_not_absent(client, view, path):
     assert [word for word in absent if word in html]
 
 
+async def test_a_service_of_a_newer_release_has_its_pods_on_the_page(client, view):
+    """With what it means, and names that others wrote as text."""
+    view._brokers.view = replace(view.brokers, at_s=time.time(), error="")
+    name = "<b>new</b>"
+    view.workers.take(record(report("new.1", at_s=time.time(), service=name, group=None)))
+    html = await (await client.get("/console/services")).text()
+    assert 'id="new.1"' in html
+    assert "not in this release" in html
+    assert name not in html
+
+
 async def test_the_overview_tells_alarms_from_notes(client, view):
     """What an operator did, or has not done yet, is no alarm."""
     now_s = time.time()

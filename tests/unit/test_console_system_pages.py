@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from trunkline.console.pages.system.services import ServicesQuery, in_short, ser
 from trunkline.console.pages.system.settings import SettingsQuery, settings_of
 from trunkline.console.pages.system.tables import tables_of
 from trunkline.settings import Settings
+from trunkline.system.alarms import alarms
 from trunkline.system.brokers import BrokersView, Place
 from trunkline.system.orders import Order, PauseKey
 from trunkline.system.report import PartitionReport, RetriesReport, SettingsReport
@@ -72,6 +74,21 @@ async def test_a_service_without_pods_is_shown(view):
 
     assert dlq.pods == []
     assert dlq.declared_pods == 1
+
+
+async def test_pods_of_a_service_that_is_not_in_the_topology_are_shown(view):
+    """A newer release has it, and this console was not restarted; the Overview notes that."""
+    said = report("pricing.1", at_s=time.time(), service="pricing", group="pricing-group")
+    view.workers.take(record(said))
+
+    *_, last = services_of(view, ServicesQuery())
+
+    assert (last.service, last.group, last.known) == ("pricing", "pricing-group", False)
+    assert [pod.report.pod for pod in last.pods] == ["pricing.1"]
+    assert services_of(view, ServicesQuery(group="pricing-group")) == [last]
+    assert last not in services_of(view, ServicesQuery(service="engine"))
+    notes = [a for a in alarms(replace(view.situation(), reading=True)) if a.severity == "info"]
+    assert [(note.kind, note.subject) for note in notes] == [("unknown-service", "pricing")]
 
 
 async def test_the_overview_sums_up(view):

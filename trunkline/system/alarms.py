@@ -61,6 +61,7 @@ class Situation:
         brokers: What the brokers said last.
         points: The history, oldest first.
         lags: Group → its lag by time, oldest first.
+        unknown: Services that have pods and are not in the topology of this process.
         pauses: Group → what of it is paused, as ``topic`` or ``topic[partition]``.
         reading: Whether the reports are being read; without them nothing is known.
 
@@ -74,6 +75,7 @@ class Situation:
     lags: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     pauses: dict[str, list[str]] = field(default_factory=dict)
     reading: bool = True
+    unknown: Sequence[str] = ()
 
 
 def alarms(situation: Situation) -> list[Alarm]:
@@ -241,6 +243,12 @@ def _orders(now: Situation) -> Iterable[Alarm]:
         if worker.report.state in ("draining", "drained") and not worker.is_stale(now.now_s):
             text = f"{worker.report.pod} is {worker.report.state}, by an operator."
             yield Alarm("drained", "info", text, "/console/services", worker.report.pod)
+    for service in now.unknown:
+        text = (
+            f"Pods of {service} report, a service that is not in this release: its group and "
+            "topics are not shown. Update whoever shows this."
+        )
+        yield Alarm("unknown-service", "info", text, f"/console/services#{service}", service)
     yield from _differences(now)
 
 

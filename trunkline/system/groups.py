@@ -80,6 +80,12 @@ def group_states(
     return states
 
 
+def unknown_services(topology: Topology, workers: Sequence[Worker]) -> list[str]:
+    """Return the services that have pods and are not in the topology: of a newer release."""
+    known = {service.name for service in topology.services}
+    return sorted({w.report.service for w in workers} - known)
+
+
 def _with_sums(state: GroupState, fresh: Sequence[Worker]) -> GroupState:
     states = state.topics
     lags = [state.lag for state in states.values()]

@@ -15,7 +15,7 @@ from trunkline.settings import Settings
 from trunkline.system.alarms import Alarm, Situation, alarms, health, why_away
 from trunkline.system.brokers import Brokers, BrokersView
 from trunkline.system.flow import Flow
-from trunkline.system.groups import GroupState, group_states
+from trunkline.system.groups import GroupState, group_states, unknown_services
 from trunkline.system.history import KEPT_S, STEP_S, History, Point
 from trunkline.system.orders import Orders
 from trunkline.system.workers import Workers
@@ -105,16 +105,17 @@ class SystemView(Service):
 
     def situation(self) -> Situation:
         """Return all that the alarms look at."""
-        now_s = time.time()
+        now_s, workers = time.time(), self.workers.all()
         return Situation(
             now_s=now_s,
-            workers=self.workers.all(),
+            workers=workers,
             groups=self.groups(),
             brokers=self.brokers,
             points=self.history.since(now_s - KEPT_S),
             lags={group: list(lags) for group, lags in self._lags.items()},
             pauses=self.orders.names(),
             reading=self._follower.connected,
+            unknown=unknown_services(self.topology, workers),
         )
 
     def alarms(self) -> list[Alarm]:

@@ -13,7 +13,8 @@ from trunkline.console.asking import asked
 from trunkline.console.context import ConsoleContext
 from trunkline.console.pages.system.orders import order_actions
 from trunkline.console.registry import Page, Section
-from trunkline.system.groups import GroupState, TopicState
+from trunkline.system.alarms import Situation
+from trunkline.system.groups import GroupState, TopicState, unknown_services
 from trunkline.system.orders import PauseKey
 from trunkline.system.report import PartitionReport, WorkerReport
 from trunkline.system.view import SystemView
@@ -78,7 +79,12 @@ class PodRow(msgspec.Struct):
 
 
 class ServiceRow(msgspec.Struct):
-    """A service with its group and its pods."""
+    """A service with its group and its pods.
+
+    Attributes:
+        known: False when only its pods tell of it: this console is older than they are.
+
+    """
 
     service: str
     role: str
@@ -89,6 +95,7 @@ class ServiceRow(msgspec.Struct):
     parked: int
     topics: list[TopicRow]
     pods: list[PodRow]
+    known: bool = True
 
 
 class ServicesAnswer(msgspec.Struct):
@@ -100,7 +107,7 @@ class ServicesAnswer(msgspec.Struct):
 
 
 def services_of(view: SystemView, query: ServicesQuery) -> list[ServiceRow]:
-    """Return the services with their pods, in the order of the topology."""
+    """Return the services with their pods, in the order of the topology; unknown ones last."""
     situation = view.situation()
     groups = {group.service: group for group in situation.groups}
     rows = []
@@ -121,6 +128,33 @@ def services_of(view: SystemView, query: ServicesQuery) -> list[ServiceRow]:
                 parked=group.parked if group else 0,
                 topics=_topics(view, group, workers) if group else [],
                 pods=[_pod(view.topology, worker, situation.now_s) for worker in workers],
+            )
+        )
+    return rows + _unknown(view, query, situation)
+
+
+def _unknown(view: SystemView, query: ServicesQuery, now: Situation) -> list[ServiceRow]:
+    """Return the services that are not in this console's topology, but have pods."""
+    rows = []
+    for service in unknown_services(view.topology, now.workers):
+        workers = [w for w in now.workers if w.report.service == service]
+        group = next((w.report.group for w in workers if w.report.group), None)
+        plain = group and view.topology.plain_name(group)
+        if not _is_asked_for(query, service, (group, plain), workers):
+            continue
+        tables = [w.report.retries for w in workers if w.report.retries]
+        rows.append(
+            ServiceRow(
+                service=service,
+                role="unknown",
+                group=group,
+                declared_pods=0,
+                lag=None,
+                waiting=sum(each.waiting for each in tables),
+                parked=sum(each.parked for each in tables),
+                topics=[],
+                pods=[_pod(view.topology, worker, now.now_s) for worker in workers],
+                known=False,
             )
         )
     return rows

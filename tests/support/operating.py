@@ -74,5 +74,8 @@ async def confirm(page: Page, title: str, says: str, button: str, result: str) -
     await expect(dialog).to_contain_text(says, timeout=PATIENCE_MS)
     await dialog.get_by_role("button", name=button).click()
     await expect(dialog).to_contain_text(result, timeout=PATIENCE_MS)
+    # What was done is not offered a second time.
+    await expect(dialog.get_by_role("button")).to_have_text(["Close"])
+    assert await dialog.locator("#action-confirm").is_disabled()
     await dialog.get_by_role("button", name="Close").click()
     await expect(dialog).to_be_hidden()

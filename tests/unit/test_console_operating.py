@@ -16,7 +16,7 @@ from tests.support.dead_letters import dead_letter
 from trunkline.console import Console, ConsoleContext
 from trunkline.console.pages.dead_letters import exporting
 from trunkline.console.pages.dead_letters.exporting import ExportQuery
-from trunkline.console.pages.records import editable_text, unmasked
+from trunkline.console.pages.records import editable_text, unmasked, why_not_editable
 from trunkline.console.refusals import Refusal
 from trunkline.dead_letters.fingerprint import fingerprint_of
 from trunkline.dead_letters.scan import Found
@@ -240,3 +240,19 @@ def test_only_json_objects_are_edited(masked):
     """Other payloads are exported, edited and imported."""
     for value in (None, b"", b"\xff", b"[1]", b"1", b"[" * 100_000):
         assert editable_text(masked, value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "left_out", "why"),
+    [
+        (None, 0, "is null"),
+        (None, 9, "too large"),
+        (b"\xff", 0, "is no text"),
+        (b"[1]", 0, "is no JSON object"),
+        (b'{"a": ', 0, "is no JSON"),
+        (b"", 0, "is no JSON"),
+    ],
+)
+def test_says_why_a_payload_cannot_be_edited(value, left_out, why):
+    """Instead of leaving the button out."""
+    assert why_not_editable(value, left_out).endswith(why) or left_out

@@ -46,6 +46,8 @@ def run(job: Job, source: Source, options: Options) -> int:
     plan = planned.plan
     if not options.as_json:
         print_plan(plan)
+        if plan.invalid and job.action == "redriven":
+            click.echo(f"Mind: {plan.warning()}")
     outcome = Outcome()
     if plan.count and not options.dry_run:
         if not options.yes:

@@ -86,6 +86,16 @@ def editable_text(context: ConsoleContext, value: bytes | None) -> str | None:
     return json.dumps(decoded, indent=2, ensure_ascii=False)
 
 
+def why_not_editable(value: bytes | None, left_out_bytes: int = 0) -> str:
+    """Return why a payload has no :func:`editable_text`."""
+    view = payload_view(value)
+    if left_out_bytes:
+        return "its payload was too large to be carried here"
+    if view.kind in ("null", "binary"):
+        return "its payload is null" if view.kind == "null" else "its payload is no text"
+    return "its payload is no JSON object" if view.kind == "json" else "its payload is no JSON"
+
+
 def unmasked(context: ConsoleContext, original: bytes | None, edited: bytes) -> bytes:
     """Return an edited payload with the masked fields as they were.
 

@@ -57,18 +57,17 @@ async function begin(path, title, body) {
   const preview = answer.preview;
   say(preview.summary, preview.details);
   const confirm = at("action-confirm");
-  confirm.hidden = !preview.possible;
+  confirm.hidden = confirm.disabled = !preview.possible;
   confirm.textContent = preview.confirm;
   confirm.classList.toggle("danger", preview.danger);
   if (preview.possible) {
     pending = () => perform(path, body);
     confirm.focus();
-  }
+  } else at("action-cancel").textContent = "Close";
 }
 
 async function perform(path, body) {
-  pending = null;
-  at("action-confirm").hidden = true;
+  noConfirm();
   say("Doing it …");
   let job = await post(`/api/${path}`, body);
   if (!job) return;
@@ -104,11 +103,16 @@ function progress(job) {
 
 function open(title) {
   at("action-title").textContent = title;
-  at("action-confirm").hidden = true;
+  noConfirm();
   at("action-progress").hidden = true;
   at("action-cancel").textContent = "Cancel";
-  pending = null;
   if (!at("action").open) at("action").showModal();
+}
+
+// What was confirmed, or cannot be, is not asked for a second time.
+function noConfirm() {
+  pending = null;
+  at("action-confirm").hidden = at("action-confirm").disabled = true;
 }
 
 function say(text, details = [], kind = "") {

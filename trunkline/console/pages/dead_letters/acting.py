@@ -219,6 +219,7 @@ def _preview_of(
             f"{count:,} of {topic} to {group} (by {to})"
             for (to, group, topic), count in plan.going.most_common(20)
         ]
+        details += [plan.warning()] if plan.invalid else []
     details += [f"{count:,} not: {reason}" for reason, count in plan.refused.most_common(20)]
     if rate and plan.count:
         details.append(f"At {rate:g} a second it takes about {plan.count / rate:,.0f} s.")

@@ -90,6 +90,7 @@ class MessageAnswer(msgspec.Struct):
         acted: When, by whom, and where it went; None while it is open.
         record: The event.
         edit: The payload as it may be edited; None when it is no JSON object.
+        not_editable: Why it cannot be, in words.
         origin: Which event it was, with the URL of its place; None when that is not told.
         refused: Why it cannot be redriven, "" when it can.
         around: What stands beside the event in its topic.
@@ -118,6 +119,7 @@ class MessageAnswer(msgspec.Struct):
     details: Sequence[tuple[str, str]]
     record: RecordView
     edit: str | None
+    not_editable: str
     origin: dict[str, object] | None
     refused: str
     around: list[Neighbour]

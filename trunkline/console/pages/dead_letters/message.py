@@ -11,7 +11,13 @@ from trunkline.console.context import ConsoleContext
 from trunkline.console.pages.audit import AuditRow, audit_row
 from trunkline.console.pages.dead_letters.answers import MessageAnswer, MessageQuery, Neighbour
 from trunkline.console.pages.dead_letters.finding import find_letter, surroundings
-from trunkline.console.pages.records import editable_text, payload_view, record_view, topic_href
+from trunkline.console.pages.records import (
+    editable_text,
+    payload_view,
+    record_view,
+    topic_href,
+    why_not_editable,
+)
 from trunkline.console.pages.retries.rows import key_text
 from trunkline.dead_letters.actions import Action
 from trunkline.dead_letters.fingerprint import topic_of
@@ -34,6 +40,7 @@ async def show_message(context: ConsoleContext, query: MessageQuery) -> Mapping[
     letter, fingerprint, action = await find_letter(context, query.id)
     record = record_view(context, letter.key, letter.value, letter.headers, letter.left_out_bytes)
     verdict = Guard(context.topology).judge(letter, action)
+    edit = editable_text(context, letter.value)
     answer = MessageAnswer(
         title=letter.id,
         id=letter.id,
@@ -55,7 +62,8 @@ async def show_message(context: ConsoleContext, query: MessageQuery) -> Mapping[
         trace_id=letter.trace_id,
         details=letter.details,
         record=record,
-        edit=editable_text(context, letter.value),
+        edit=edit,
+        not_editable="" if edit else why_not_editable(letter.value, letter.left_out_bytes),
         origin=_origin(letter),
         refused=verdict.refused,
         around=await _around(context, letter),

@@ -193,6 +193,8 @@ async def test_a_long_redrive_is_seen_and_stopped_from_another_browser(system, c
     page = await console.open("/console/dead-letters")
     run = page.locator("#runs tbody tr").first
     await expect(run).to_contain_text("running", timeout=PATIENCE_MS)
+    await expect(run).to_contain_text("topics: order.created")
+    await expect(run).not_to_contain_text("{")
     await run.get_by_role("button", name="Stop").click()
     await confirm(page, "Stop a run", "stay done", "Stop it", "told to stop")
 

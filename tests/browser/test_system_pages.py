@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from tests.support.browser import Look, assert_fits
+from tests.support.browser import Look, assert_accessible, assert_fits
 
 PAGES = ("overview", "services", "topology", "tables", "settings")
 PICTURES = (
@@ -55,7 +55,7 @@ async def test_a_partition_is_paused_and_resumed(console, system):
         await system.publish(f"3{number}")
     await expect(row.locator("td.num").nth(2)).not_to_have_text("0", timeout=20_000)
     overview = await console.open("/console/overview")
-    await expect(overview.locator(".alarms")).to_contain_text(f"{group} is paused on")
+    await expect(overview.locator("#notes")).to_contain_text(f"{group} is paused on")
 
     await row.get_by_role("button", name="Resume").click()
     await expect(dialog).to_contain_text("will go on where it was")
@@ -98,11 +98,52 @@ async def test_the_picture_has_everything_and_scrolls_on_a_telephone(console):
     for name in ("auth-service", "order.created", "db-server", "dlq.user.activity", "dlq"):
         await expect(picture.get_by_text(name, exact=True).first).to_be_attached()
     await assert_fits(page)
+    await expect(page.get_by_text("scroll it sideways")).to_be_visible()
     region = page.locator(".scroll.picture")
     assert await region.evaluate("e => e.scrollWidth > e.clientWidth")
     await region.evaluate("e => e.scrollLeft = e.scrollWidth")
     await picture.get_by_text("dlq", exact=True).click()
     await page.wait_for_url("**/console/services?service=dlq")
+
+
+async def test_on_a_telephone_a_row_is_a_block_with_its_heads(console):
+    """Nothing is to be looked for sideways; the heads stand beside the figures."""
+    for path in ("overview", "services", "topics", "retries", "dead-letters", "tables"):
+        page = await console.open(f"/console/{path}", Look("light", 360))
+        await expect(page.locator("main table").first).to_be_visible()
+        wide = """all => all.filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) =>
+          e.ariaLabel + ": " + [...e.querySelectorAll("*")].filter((x) =>
+            x.getBoundingClientRect().right > e.getBoundingClientRect().right + 1)
+            .map((x) => x.outerHTML.slice(0, 120)).slice(0, 3))"""
+        assert await page.locator(".scroll:not(.picture)").evaluate_all(wide) == [], path
+        await assert_accessible(page)
+    page = await console.open("/console/overview", Look("light", 360))
+    cell = page.locator("tr", has_text="db-server-group").locator("td").nth(1)
+    assert await cell.evaluate("e => getComputedStyle(e, '::before').content") == '"Lag "'
+
+
+async def test_charts_with_two_lines_have_a_legend(console):
+    """Within the figure, and told apart without colours; a single line needs none."""
+    page = await console.open("/console/overview")
+    await expect(page.locator("#chart-events canvas")).to_be_visible(timeout=30_000)
+    legend = page.locator("#chart-waiting .legend .line")
+    await expect(legend).to_have_text(["retries waiting", "dead letters"])
+    inside = """e => {
+      const [a, b] = [e, e.closest("figure")].map((x) => x.getBoundingClientRect());
+      return a.height > 0 && a.top >= b.top && a.bottom <= b.bottom && a.right <= b.right;
+    }"""
+    assert await legend.evaluate_all(f"all => all.map({inside})") == [True, True]
+    await expect(legend.nth(1)).to_have_class("line bad dashed")
+    await expect(page.locator("#chart-lag .legend")).to_have_count(0)
+
+
+async def test_a_wide_picture_says_that_it_scrolls(console):
+    """On a usual screen; on a wide one all of it is there."""
+    page = await console.open("/console/topology")
+    await expect(page.get_by_text("scroll it sideways")).to_be_visible()
+    page = await console.open("/console/topology", Look("dark", 1920))
+    await expect(page.get_by_text("scroll it sideways")).to_be_hidden()
+    assert await page.locator(".scroll.picture").evaluate("e => e.scrollWidth <= e.clientWidth")
 
 
 async def test_tables_and_settings_say_what_pods_say(console, system):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import yaml
 
 from tests.support.console import served
@@ -23,6 +25,9 @@ async def test_shows_the_document_in_three_forms():
         for name in document["components"]["messages"]:
             assert f'id="message-{name}"' in text
         assert "db-server, engine" in text
+        prose = re.sub(r"<pre.*?</pre>", "", text, flags=re.DOTALL)
+        assert "`" not in prose
+        assert "(topic <code>auth.registered</code>)" in prose
         assert await (await client.get("/api/asyncapi")).json() == document
         answer = await client.get("/api/asyncapi.yaml")
         assert answer.content_type == "application/yaml"

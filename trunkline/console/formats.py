@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
 
-from trunkline.cli.escaping import harmless
+from trunkline.cli.escaping import harmless, short
 
 NONE = "—"
+_WORDS_WIDTH = 600
+_MARKED = re.compile(r"(`{1,2})([^`]+)\1")
+#: Cells of a table that a template made; what others wrote is escaped, and no tag.
+_ROW = re.compile(r"<tr[ >].*?</tr>", re.DOTALL)
+_CELL = re.compile(r"<(?:td|th)(?=[ >])")
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 _LARGE = ((1_000_000_000, "G"), (1_000_000, "M"), (10_000, "k"))
 #: Seconds of a unit, from the largest.
@@ -106,6 +113,17 @@ def countdown(at_ms: float | None, now: Callable[[], float] = time.time) -> Mark
     return _ticking("countdown", at_ms, f"in {duration(left)}" if left > 0 else "now")
 
 
+def labelled(rows: Markup, heads: Sequence[str | tuple[str, str]]) -> Markup:
+    """Return rows of a table whose cells know their column's head, for narrow screens."""
+    labels = [escape(head if isinstance(head, str) else head[0]) for head in heads]
+
+    def label(row: re.Match[str]) -> str:
+        left = iter(labels)
+        return _CELL.sub(lambda cell: f'{cell[0]} data-label="{next(left, "")}"', row[0])
+
+    return Markup(_ROW.sub(label, str(rows)))  # noqa: S704  # HTML already, of a template
+
+
 def visible(text: object) -> str:
     """Return text with everything that is not plain to see as an escape; for what others wrote.
 
@@ -113,6 +131,37 @@ def visible(text: object) -> str:
     the like.
     """
     return harmless(str(text), lines=True)
+
+
+def words(what: Mapping[str, Any]) -> str:
+    """Return what an order is about, as ``ids: a, b; rate: 50``, in one harmless line."""
+    told = what.get("filter")
+    flat = {**what, **told} if isinstance(told, dict) else what
+    parts = [_word(name, value) for name, value in flat.items() if _is_said(name, value)]
+    return short("; ".join(parts), _WORDS_WIDTH)
+
+
+def _is_said(name: str, value: object) -> bool:
+    return name != "filter" and value not in (None, "", [], {})
+
+
+def _word(name: str, value: object) -> str:
+    if name.endswith("_ms") and isinstance(value, int):
+        return f"{name.removesuffix('_ms')}: {moment(value)}"
+    if isinstance(value, list):
+        return f"{name}: {', '.join(str(part) for part in value)}"
+    return f"{name}: {value if isinstance(value, str) else json.dumps(value)}"
+
+
+def marked(text: str) -> Markup:
+    """Return text with what stands between (one or two) backticks as code; all of it escaped."""
+    # Text, backticks, code, text, …
+    parts = _MARKED.split(text)
+    code = Markup("<code>{}</code>")
+    texts = [
+        part if i % 3 == 0 else code.format(part) for i, part in enumerate(parts) if i % 3 != 1
+    ]
+    return Markup("").join(texts)
 
 
 _TICKING = {
@@ -139,4 +188,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "age": age,
     "countdown": countdown,
     "visible": visible,
+    "words": words,
+    "marked": marked,
+    "labelled": labelled,
 }

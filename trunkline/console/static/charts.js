@@ -36,7 +36,7 @@ function options(element, chart) {
   return {
     width: element.clientWidth || 300,
     height: HEIGHT,
-    legend: { show: chart.series.length > 1 },
+    legend: { show: false }, // the page has its own, outside of the plot
     cursor: { y: false },
     scales: {
       x: { range: (_, low, high) => (high > low ? [low, high] : [Date.now() / 1000 - 60, Date.now() / 1000]) }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(high ?? 0, 1) * 1.05] } },
@@ -47,6 +47,7 @@ function options(element, chart) {
         label: series.label,
         stroke: () => colour(KINDS.includes(series.kind) ? series.kind : KINDS[index % KINDS.length]),
         width: 1.5,
+        dash: index ? [6, 3] : undefined,
         points: { show: false },
       })),
     ],

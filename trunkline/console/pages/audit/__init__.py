@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -11,15 +10,14 @@ from aiohttp import web
 
 from trunkline.audit import AuditRecord
 from trunkline.audit.trail import AuditEntry, AuditFilter, State
-from trunkline.cli.escaping import short
 from trunkline.console.acting import needed
 from trunkline.console.asking import asked
 from trunkline.console.context import ConsoleContext
+from trunkline.console.formats import words
 from trunkline.console.registry import Page, Section
 
-_WHAT_WIDTH = 600
 #: What the page offers to filter by; others can be written into the URL.
-ACTIONS = ("retries", "dlq", "pause", "resume", "drain", "undrain")
+ACTIONS = ("retries", "dlq", "pause", "resume", "drain", "undrain", "job")
 
 
 class AuditQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -98,26 +96,9 @@ def audit_row(entry: AuditEntry) -> AuditRow:
     begun, ended = entry.begun, entry.ended
     return AuditRow(
         entry.state,
-        _words(begun.what),
-        "" if ended is None else ended.error or _words(ended.result),
+        words(begun.what),
+        "" if ended is None else ended.error or words(ended.result),
         None if ended is None else max(0, ended.at_ms - begun.at_ms),
         begun,
         ended,
     )
-
-
-def _words(what: Mapping[str, Any]) -> str:
-    """Return ``ids: a, b; rate: 50`` in one harmless line."""
-    flat = {**what, **what.get("filter", {})} if isinstance(what.get("filter"), dict) else what
-    parts = [f"{name}: {_word(value)}" for name, value in flat.items() if _is_said(name, value)]
-    return short("; ".join(parts), _WHAT_WIDTH)
-
-
-def _is_said(name: str, value: object) -> bool:
-    return name != "filter" and value not in (None, "", [], {})
-
-
-def _word(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(str(part) for part in value)
-    return value if isinstance(value, str) else json.dumps(value)

@@ -141,7 +141,7 @@ async def test_an_event_that_nobody_can_handle_is_found_and_redriven(dlq, start)
     await wait_counts(pod, {invalid: (3, 0, 0)})
     [row] = await rows(pod)
     assert (row["topic"], row["group"]) == (AUTH_REGISTERED, "db-server-group")
-    assert row["place"] == "$.email"
+    assert row["place"] == "$.email: expected str, got int"
 
     redriven = dlq.run("redrive", "--fingerprint", row["fingerprint"], "--yes")
 

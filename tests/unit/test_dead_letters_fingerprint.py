@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tests.support.dead_letters import SPRING, TRACEBACK, dead_letter, trunkline_headers
+from trunkline.dead_letters.filters import parse_filter
 from trunkline.dead_letters.fingerprint import Fingerprint, fingerprint_of, raising_place
+from trunkline.delivery.decode import decoder_for, explain
 from trunkline.topology import Topology
 
 #: Raised in a library: who called it is told.
@@ -124,15 +127,69 @@ def test_finds_spring_s_place():
     assert raising_place(dead_letter(SPRING)) == "Stock.java:com.shop.Stock.take"
 
 
-def test_the_place_of_an_invalid_event_is_the_wrong_field():
-    """Whatever is wrong with it, and whichever item of a list it is in."""
-    invalid = {"kind": "invalid", "stacktrace": ""}
+def of_invalid(message):
+    return of(kind="invalid", stacktrace="", message=message)
 
-    missing = of(message="$.items[3].price: is missing", **invalid)
-    wrong = of(message="$.items[7].price: Expected `int`, got `str`", **invalid)
 
-    assert missing.place == "$.items[...].price"
-    assert missing == wrong
+@pytest.mark.parametrize(
+    ("message", "place"),
+    [
+        (
+            "$.items[3].price: Expected `int`, got `str`",
+            "$.items[...].price: expected int, got str",
+        ),
+        ("$: Object missing required field `userId`", "$: userId is missing"),
+        ("$.age: Expected `int` >= 18", "$.age: int out of bounds"),
+        ("$.name: Expected `str` matching regex '^[a-z]: '", "$.name: str out of bounds"),
+        ("$.state: Invalid enum value 'secret'", "$.state: unknown choice"),
+        ("$: Object contains unknown field `secret`", "$: unknown field"),
+        ("$: JSON is malformed: invalid character (byte 17)", "$: malformed JSON"),
+        ("$: Input data was truncated", "$: truncated JSON"),
+        ("$: the value is null; this topic takes JSON objects", "$: null"),
+        ("key: the key b'secret' is not UTF-8: invalid start byte", "key: not UTF-8"),
+        ("$: 'utf-8' codec can't decode byte 0xff in position 0: secret", "$: not UTF-8"),
+        ("$.email: secret is no address", "$.email"),
+        ("$", "$"),
+        ("", ""),
+    ],
+)
+def test_the_place_of_an_invalid_event_is_its_field_and_mistake(message, place):
+    """Whichever item of a list it is in; no value of the event is part of it."""
+    assert of_invalid(message).place == place
+    assert "secret" not in place
+
+
+def test_the_mistakes_are_those_that_our_decoders_tell():
+    """Three events of a topic that are wrong in three ways are three causes."""
+    model = Topology().topic("auth.registered").model
+    places = set()
+    for value in (b'{"userId": 1, "email": "a@b.c"}', b'{"userId": "1', b"{}", b"[]", b"{]"):
+        try:
+            decoder_for(model)(value)
+        except msgspec.MsgspecError as error:
+            places.add(of_invalid(str(explain(error, value))).place)
+    assert places == {
+        "$.userId: expected str, got int",
+        "$: truncated JSON",
+        "$: userId is missing",
+        "$: expected object, got array",
+        "$: malformed JSON",
+    }
+
+
+def test_former_fingerprints_of_invalid_events_still_find_them():
+    """Those of an index that was made before, and in people's notes: the field alone."""
+    letter = dead_letter(
+        trunkline_headers(kind="invalid", stacktrace="", message="$.a: Expected `int`, got `str`")
+    )
+    now = fingerprint_of(letter, Topology())
+    former = Fingerprint(*now[:3], "$.a")
+    assert now.former == former != now
+    for digest in (now.digest, former.digest, former.digest[:6]):
+        wanted = parse_filter(Topology(), 0, fingerprints=[digest])
+        assert wanted.matches(letter, now, Topology())
+    assert not parse_filter(Topology(), 0, fingerprints=["000000"]).matches(letter, now, Topology())
+    assert of().former == of()
 
 
 def test_without_an_origin_the_topic_is_that_of_the_dead_letters():

@@ -90,7 +90,7 @@ class LetterFilter:
             (self.exceptions, lambda: _fits(letter.exception, self.exceptions)),
             (self.keys, lambda: letter.key in self.keys),
             (self.headers, lambda: _has_any(letter, self.headers)),
-            (self.fingerprints, lambda: fingerprint.digest.startswith(self.fingerprints)),
+            (self.fingerprints, lambda: _is_one_of(fingerprint, self.fingerprints)),
         )
         return self._in_time(letter) and all(check() for wanted, check in checks if wanted)
 
@@ -219,6 +219,10 @@ def _topics(letter: DeadLetter, topology: Topology) -> set[str]:
 def _fits(exception: str, patterns: tuple[str, ...]) -> bool:
     short = re.split(r"[.$]", exception)[-1]
     return any(fnmatchcase(name, p) for p in patterns for name in (exception, short))
+
+
+def _is_one_of(fingerprint: Fingerprint, wanted: tuple[str, ...]) -> bool:
+    return any(each.digest.startswith(wanted) for each in (fingerprint, fingerprint.former))
 
 
 def _has_any(letter: DeadLetter, wanted: tuple[tuple[str, bytes | None], ...]) -> bool:

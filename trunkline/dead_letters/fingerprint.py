@@ -1,6 +1,7 @@
 """What dead letters of one cause have in common: topic, group, exception, and where it was raised.
 
-The message is no part of it, for it names values; neither are line numbers and folders of an
+The message is no part of it, for it names values (of an invalid event's no more than the field and
+what kind of mistake it is); neither are line numbers and folders of an
 installation, for a small edit or another machine must not split a group.
 """
 
@@ -34,6 +35,20 @@ _MADE_UP = (
     (re.compile(r"^.*/"), ""),  # the module and the class loader
 )
 _INDEX = re.compile(r"\[\d+\]")
+#: What decoders say of an invalid event, and what of it is said of all of its kind: names and types
+#: of the model, and no value.
+_MISTAKES = (
+    (re.compile(r"Object missing required field `([^`]+)`"), r"\1 is missing"),
+    (re.compile(r"Expected `([^`]+)`, got `([^`]+)`"), r"expected \1, got \2"),
+    (re.compile(r"Expected `([^`]+)` .*", re.DOTALL), r"\1 out of bounds"),
+    (re.compile(r"Object contains unknown field .*", re.DOTALL), "unknown field"),
+    (re.compile(r"Invalid enum value .*", re.DOTALL), "unknown choice"),
+    (re.compile(r"JSON is malformed: .*", re.DOTALL), "malformed JSON"),
+    (re.compile(r"Input data was truncated"), "truncated JSON"),
+    (re.compile(r"the value is null; .*", re.DOTALL), "null"),
+    (re.compile(r"Invalid UTF-8 .*|.* (?:can't decode|is not UTF-8).*", re.DOTALL), "not UTF-8"),
+)
+_MAX_REASON = 200
 
 
 class Fingerprint(NamedTuple):
@@ -44,7 +59,7 @@ class Fingerprint(NamedTuple):
         group: Plain name of the group that failed it, ``""`` when it is not told.
         exception: Qualified class of the error.
         place: ``file:function`` of the innermost frame that is in no installed package, else of the
-            innermost; for an invalid event its wrong field; ``""`` when neither is told.
+            innermost; for an invalid event ``field: mistake``; ``""`` when neither is told.
 
     """
 
@@ -52,6 +67,11 @@ class Fingerprint(NamedTuple):
     group: str
     exception: str
     place: str
+
+    @property
+    def former(self) -> Fingerprint:
+        """Return what it was before mistakes were told apart: indexes and people still have it."""
+        return self._replace(place=self.place.partition(": ")[0])
 
     @property
     def digest(self) -> str:
@@ -81,10 +101,21 @@ def topic_of(letter: DeadLetter, topology: Topology) -> str:
 def raising_place(letter: DeadLetter) -> str:
     """Return where the error was raised, ``""`` when it is not told."""
     if letter.kind == "invalid" and not letter.stacktrace:
-        # "$.items[3].price: is missing"; every index is the same field.
-        return _INDEX.sub("[...]", letter.message.partition(": ")[0])
+        # "$.items[3].price: Expected `int`, got `str`"; every index is the same field.
+        field, _, reason = letter.message.partition(": ")
+        return ": ".join(filter(None, (_INDEX.sub("[...]", field), _mistake(reason))))
     lines = [line for line in letter.stacktrace.splitlines() if len(line) <= _MAX_LINE]
     return _python_place(lines) or _java_place(lines)
+
+
+def _mistake(reason: str) -> str:
+    """Return what kind of mistake it is, without a value of the event; "" when unknown."""
+    told = reason[:_MAX_REASON]
+    for pattern, kind in _MISTAKES:
+        match = pattern.fullmatch(told)
+        if match:
+            return match.expand(kind)
+    return ""
 
 
 def _python_place(lines: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,10 +21,10 @@ from trunkline.console.pages.records import (
 )
 from trunkline.console.pages.retries.rows import key_text
 from trunkline.dead_letters.actions import Action
-from trunkline.dead_letters.fingerprint import topic_of
+from trunkline.dead_letters.fingerprint import Fingerprint, topic_of
 from trunkline.dead_letters.reading import DeadLetter
 from trunkline.dead_letters.redrive import Guard
-from trunkline.errors import BrokerError
+from trunkline.errors import BrokerError, DependencyDown
 
 _NEIGHBOUR_BYTES = 400
 
@@ -44,7 +45,7 @@ async def show_message(context: ConsoleContext, query: MessageQuery) -> Mapping[
     answer = MessageAnswer(
         title=letter.id,
         id=letter.id,
-        fingerprint=fingerprint.digest,
+        fingerprint=await _indexed(context, fingerprint),
         status=action.action if action else "open",
         acted=None if action is None else _acted(action),
         topic=topic_of(letter, context.topology),
@@ -70,6 +71,16 @@ async def show_message(context: ConsoleContext, query: MessageQuery) -> Mapping[
         history=_history(context, letter),
     )
     return {name: getattr(answer, name) for name in answer.__struct_fields__}
+
+
+async def _indexed(context: ConsoleContext, fingerprint: Fingerprint) -> str:
+    """Return the fingerprint that the index has: it keeps the former one of what it knew before."""
+    if context.dead_letters is None or fingerprint == fingerprint.former:
+        return fingerprint.digest
+    with contextlib.suppress(DependencyDown):
+        if await context.dead_letters.fingerprint(fingerprint.digest) is None:
+            return fingerprint.former.digest
+    return fingerprint.digest
 
 
 def _acted(action: Action) -> dict[str, object]:

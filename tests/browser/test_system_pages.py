@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.support.browser import Look, assert_accessible, assert_fits
+from trunkline.topology import AUTH_REGISTERED
 
 PAGES = ("overview", "services", "topology", "tables", "settings")
 PICTURES = (
@@ -135,6 +136,10 @@ async def test_charts_with_two_lines_have_a_legend(console):
     assert await legend.evaluate_all(f"all => all.map({inside})") == [True, True]
     await expect(legend.nth(1)).to_have_class("line bad dashed")
     await expect(page.locator("#chart-lag .legend")).to_have_count(0)
+    page = await console.open("/console/overview", Look("light", 360))
+    canvas = page.locator("#chart-events canvas")
+    await expect(canvas).to_be_visible(timeout=30_000)
+    assert (await canvas.bounding_box())["width"] > 250
 
 
 async def test_a_wide_picture_says_that_it_scrolls(console):
@@ -144,6 +149,9 @@ async def test_a_wide_picture_says_that_it_scrolls(console):
     page = await console.open("/console/topology", Look("dark", 1920))
     await expect(page.get_by_text("scroll it sideways")).to_be_hidden()
     assert await page.locator(".scroll.picture").evaluate("e => e.scrollWidth <= e.clientWidth")
+    wide = """all => all.filter((g) => g.querySelector(".name").getBBox().width + 20
+      > g.querySelector("rect").getBBox().width).map((g) => g.textContent)"""
+    assert await page.locator("svg.topology .node").evaluate_all(wide) == []
 
 
 async def test_tables_and_settings_say_what_pods_say(console, system):
@@ -170,7 +178,7 @@ async def test_each_page_has_a_twin_in_json(console):
         assert "password" not in re.sub(r"(TRUNKLINE|KAFKA)_\w+", "", str(body)).lower()
 
 
-async def test_pictures_for_the_documentation(console, request):
+async def test_pictures_for_the_documentation(console, system, request):
     """Only when asked for; that each page is accessible in every look, test_shell.py sees."""
     if not request.config.getoption("--pictures"):
         pytest.skip("--pictures keeps them")
@@ -179,6 +187,10 @@ async def test_pictures_for_the_documentation(console, request):
         await expect(page.locator("main")).to_be_visible()
         await page.wait_for_function("document.querySelectorAll('.plot:empty').length === 0")
         await console.picture(page, f"console-{path}-{look.theme}-{look.width}")
+    topic = system.topology.topic(AUTH_REGISTERED).name
+    page = await console.open(f"/console/topics/{topic}", Look("dark", 1280))
+    await expect(page.locator(".plot canvas").first).to_be_visible()
+    await console.picture(page, "console-topic-dark-1280")
 
 
 async def _handled(system):

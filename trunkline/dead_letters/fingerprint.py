@@ -40,7 +40,7 @@ _INDEX = re.compile(r"\[\d+\]")
 _MISTAKES = (
     (re.compile(r"Object missing required field `([^`]+)`"), r"\1 is missing"),
     (re.compile(r"Expected `([^`]+)`, got `([^`]+)`"), r"expected \1, got \2"),
-    (re.compile(r"Expected `([^`]+)` .*", re.DOTALL), r"\1 out of bounds"),
+    (re.compile(r"Expected `([^`]+)` .*", re.DOTALL), r"disallowed \1"),
     (re.compile(r"Object contains unknown field .*", re.DOTALL), "unknown field"),
     (re.compile(r"Invalid enum value .*", re.DOTALL), "unknown choice"),
     (re.compile(r"JSON is malformed: .*", re.DOTALL), "malformed JSON"),

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from trunkline.console.pages.system.flows import HEADINGS, Edge, Flows, Node
 
-_WIDTH, _HEIGHT = 200, 52
-_COLUMN_GAP, _ROW_GAP = 84, 18
+_WIDTH, _HEIGHT = 215, 52
+_COLUMN_GAP, _ROW_GAP = 76, 18
 _MARGIN, _HEADING = 10, 34
 #: Lines end this far from each other, for their labels.
 _PORT = 15

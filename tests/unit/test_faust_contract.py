@@ -40,6 +40,7 @@ from faust.transport.consumer import Consumer as BaseConsumer
 from faust.transport.consumer import ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import ConsumerMessage
+from mode.threads import QueueServiceThread
 
 from tables.retries import RetriesTable
 from tables.retry_files import RetryOptions
@@ -108,7 +109,7 @@ USED = {
     ),
     driver.AIOKafkaConsumerThread: (
         "_consumer _ensure_consumer _rebalance_listener call_thread consumer log "
-        "tp_last_committed_at"
+        "parent_loop thread_loop tp_last_committed_at"
     ),
     faust.App: "conf consumer consumer_generation_id monitor rebalancing should_stop tables topics",
     BootStrategy: (
@@ -124,7 +125,10 @@ USED = {
         "_client _closed _coordinator _fetch_max_wait_ms _fetcher _isolation_level "
         "_subscription commit last_stable_offset stop subscribe subscription"
     ),
-    Fetcher: ("_closed _fetch_task _pending_tasks _records _subscriptions fetched_records seek_to"),
+    Fetcher: (
+        "_closed _fetch_task _fetch_waiters _pending_tasks _records _subscriptions "
+        "fetched_records seek_to"
+    ),
     FetchResult: (
         "_assignment _partition_records _update_position check_assignment getall has_more"
     ),
@@ -218,6 +222,7 @@ READ = {
     ),
     driver.Producer.on_stop: ("00f0f040", "Producer.on_stop limits it in time"),
     Topic._compile_decode: ("82aa06ad", "BatchTopic._compile_decode replaces it"),
+    QueueServiceThread.call_thread: ("7343f829", "ConsumerThread.fetch goes past its queue"),
     BootStrategy.server: ("e1a1cffb", "DeliveryBoot.server: same parts, another order"),
     faust.App._on_partitions_revoked: (
         "b21e4302",
@@ -253,6 +258,10 @@ READ = {
     Fetcher._proc_fetch_request: (
         "7ba996ef",
         "makes MemoryRecords by that name; stores in _records",
+    ),
+    Fetcher._fetch_requests_routine: (
+        "7160550b",
+        "FetchResults wakes _fetch_waiters before it; what was taken is asked for anew",
     ),
     FetchResult.getall: ("9669e7e2", "FetchResults._take_all replaces it"),
     PartitionRecords._unpack_records: (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from weakref import ref
 
@@ -164,3 +165,16 @@ def test_other_topics_keep_aiokafkas_way():
     )
     results[TP] = FetchResult(TP, assignment=Assignment(0), partition_records=records, backoff=0)
     assert type(results[TP].getall()[0]).__name__ == "ConsumerRecord"
+
+
+async def test_whoever_waits_is_woken_by_what_comes():
+    """Not when aiokafka's own routine has come round; one that has what it waited for is left."""
+    loop = asyncio.get_running_loop()
+    waiting, woken = loop.create_future(), loop.create_future()
+    woken.set_result("before")
+    results = FetchResults(frozenset({"ours"}), no_jump, unreadable, {waiting, woken})
+
+    results[TP] = "what an error is"
+
+    assert waiting.done()
+    assert woken.result() == "before"

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import weakref
 from collections.abc import Collection, Mapping
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, ClassVar
 
 import faust
@@ -32,6 +32,7 @@ from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
+from mode.utils.futures import maybe_set_exception, maybe_set_result
 
 from trunkline.delivery.batches import Batch
 from trunkline.delivery.client_tasks import require_living_tasks
@@ -53,6 +54,11 @@ _RECHECK_S = 0.05
 _POLL_S = 1.0
 #: How long a fetch waits that a right is missing for.
 _DENIED_S = 0.5
+#: How long the consumer's thread leaves the interpreter to the main thread after a hand-over.
+_STEP_BACK_S = 0.0001
+
+#: Records by partition, and the positions behind them.
+_Fetched = tuple[Mapping[TP, list[Any]], Mapping[TP, int]]
 
 
 class BatchTopic(FaustTopic):
@@ -85,6 +91,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     lost_membership = False
     denials = Denials()
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._fetching: set[asyncio.Task[None]] = set()
+        super().__init__(*args, **options)
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         tolerate_any_header_name()
         consumer = super()._create_worker_consumer(transport)
@@ -102,6 +112,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 self.consumer.app.batched_topics,
                 self.consumer.note_lost,
                 self.consumer.note_unreadable,
+                self._consumer._fetcher._fetch_waiters,
             )
 
     async def _starts_when_the_broker_is_there(self) -> bool:
@@ -126,9 +137,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             else:
                 return True
 
-    async def fetch(
-        self, active: set[TP], timeout_s: float, generation: int
-    ) -> tuple[Mapping[TP, list[Any]], Mapping[TP, int]]:
+    async def fetch(self, active: set[TP], timeout_s: float, generation: int) -> _Fetched:
         """Return fetched records by partition, and the position behind them.
 
         Nothing is taken for another than this generation of the app's assignments.
@@ -136,14 +145,34 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         The position is read in the same step as the records, so that it never runs ahead of what
         was handed out; it also moves over transaction markers, which are no records.
         """
-        result: tuple[Mapping[TP, list[Any]], Mapping[TP, int]] = await self.call_thread(
-            self._fetch, active, timeout_s, generation
+        answer: asyncio.Future[_Fetched] = self.parent_loop.create_future()
+        # Not by way of mode's queue of calls: after each of them it makes three tasks, just when
+        # the main thread wants the interpreter for what was fetched.
+        self.thread_loop.call_soon_threadsafe(
+            self._begin_fetch, answer, active, timeout_s, generation
         )
-        return result
+        return await answer
 
-    async def _fetch(
-        self, active: set[TP], timeout_s: float, generation: int
-    ) -> tuple[Mapping[TP, list[Any]], Mapping[TP, int]]:
+    def _begin_fetch(self, answer: asyncio.Future[_Fetched], *fetch: Any) -> None:
+        if answer.cancelled():
+            return
+        task = self.thread_loop.create_task(self._answer(answer, *fetch))
+        self._fetching.add(task)
+        task.add_done_callback(self._fetching.discard)
+
+    async def _answer(self, answer: asyncio.Future[_Fetched], *fetch: Any) -> None:
+        try:
+            fetched = await self._fetch(*fetch)
+        except BaseException as error:
+            self.parent_loop.call_soon_threadsafe(maybe_set_exception, answer, error)
+            return
+        self.parent_loop.call_soon_threadsafe(maybe_set_result, answer, fetched)
+        if fetched[0]:
+            # aiokafka asks for more next, which costs as much as to handle what came: without a
+            # step back the main thread, which wakes up now, waits for the interpreter meanwhile.
+            sleep(_STEP_BACK_S)  # noqa: ASYNC251 - the thread is what is to stand still
+
+    async def _fetch(self, active: set[TP], timeout_s: float, generation: int) -> _Fetched:
         app = self.consumer.app
         if not self.consumer.flow_active or generation != app.consumer_generation_id:
             return {}, {}

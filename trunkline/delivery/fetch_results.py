@@ -7,7 +7,8 @@ records of a batch are taken at once, as they were read: topic and partition are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,10 @@ class FetchResults(dict[Any, Any]):
         on_unreadable: Told partition, offset and error when a batch cannot be read (its checksum,
             its compression). The position stays before it, so that it is fetched again; an error
             out of here would end the worker, and with it the partitions that can be read.
+        waiters: Who waits for a result (aiokafka's own). They are woken at once: aiokafka wakes
+            them a few rounds of the loop later, when it has looked for what to fetch next, in vain,
+            because what came has not been taken yet. All that one answer brought is there when
+            they run: it is put in without a break.
 
     """
 
@@ -34,8 +39,10 @@ class FetchResults(dict[Any, Any]):
         batched_topics: frozenset[str],
         on_jump: Callable[[Any, int, int], None],
         on_unreadable: Callable[[Any, int, Exception], None],
+        waiters: Collection[asyncio.Future[None]] = (),
     ) -> None:
         super().__init__()
+        self._waiters = waiters
         self._batched_topics = batched_topics
         self._on_jump = on_jump
         self._on_unreadable = on_unreadable
@@ -46,6 +53,9 @@ class FetchResults(dict[Any, Any]):
         if type(result) is FetchResult and tp.topic in self._batched_topics:
             result.getall = partial(self._take_all, tp, result)
         super().__setitem__(tp, result)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _take_all(self, tp: Any, result: Any, _max_records: int | None = None) -> list[Any]:
         """Return all records of one partition's fetch, and move its position behind them.

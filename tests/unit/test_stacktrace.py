@@ -53,6 +53,55 @@ def test_reads_as_python_prints_it():
         assert stacktrace_of(error, LIMIT) == "".join(traceback.format_exception(error))
 
 
+def noted():
+    error = ValueError("bad")
+    error.add_note("of two\nlines")
+    raise error
+
+
+def unknown_name():
+    return plian()  # noqa: F821
+
+
+def unknown_attribute():
+    return traceback.format_excetpion
+
+
+def no_code():
+    compile("1 +", "some.py", "exec")
+
+
+def silent():
+    raise ValueError
+
+
+class MainError(Exception):
+    """As one that stands in the script that is run."""
+
+
+MainError.__module__ = "__main__"
+
+
+class NowhereError(Exception):
+    """Whose class was made by hand."""
+
+
+NowhereError.__module__ = None
+
+
+def test_the_last_line_reads_as_python_prints_it_whatever_the_exception():
+    """Suggestions, notes, code that cannot be parsed, no text, classes of any module."""
+
+    def throw(error):
+        raise error
+
+    errors = [raised(work) for work in (noted, unknown_name, unknown_attribute, no_code, silent)]
+    errors += [raised(lambda e=e: throw(e)) for e in (MainError("m"), NowhereError("n"))]
+    errors += [raised(lambda: throw(KeyError("k"))), raised(lambda: throw(UnicodeError("a\nb")))]
+    for error in errors:
+        assert stacktrace_of(error, LIMIT) == "".join(traceback.format_exception(error))
+
+
 def test_tells_different_messages_of_one_place_apart():
     """Only the stack is remembered."""
 

@@ -15,7 +15,14 @@ _MOST_CAUSES = 10
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 
-_texts: dict[tuple[tuple[CodeType, int], ...], str] = {}
+#: Python shows more of these than class and text: a line of code, or a name that was meant.
+_SPECIAL = (SyntaxError, NameError, AttributeError, ImportError)
+#: Modules that Python leaves out.
+_UNNAMED = ("builtins", "__main__")
+
+#: The text of a stack by its places: which code (its ``id``), and where in it. The code is kept
+#: with the text, so that no other one gets its id; code itself would be a key that is slow to hash.
+_texts: dict[tuple[int, ...], tuple[str, list[CodeType]]] = {}
 
 
 def stacktrace_of(error: BaseException, limit_bytes: int) -> str:
@@ -40,6 +47,8 @@ def stacktrace_of(error: BaseException, limit_bytes: int) -> str:
 def _with_causes(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         return "".join(traceback.format_exception(error))
+    if error.__cause__ is None and (error.__context__ is None or error.__suppress_context__):
+        return _alone(error)
     parts: list[str] = []
     seen: set[int] = set()
     link = ""
@@ -57,22 +66,46 @@ def _with_causes(error: BaseException) -> str:
 
 
 def _alone(error: BaseException) -> str:
-    told = "".join(traceback.format_exception_only(error))
+    told = _told(error)
     if error.__traceback__ is None:
         return told
     return f"Traceback (most recent call last):\n{_frames(error.__traceback__)}{told}"
 
 
+def _told(error: BaseException) -> str:
+    """Return the exception's own lines: its class, what it says, its notes.
+
+    Python's own way takes several times as long, so it is left to those that it does more for.
+    """
+    text = "" if isinstance(error, _SPECIAL) or hasattr(error, "__notes__") else _text_of(error)
+    cls = type(error)
+    if not text or not isinstance(cls.__module__, str):
+        return "".join(traceback.format_exception_only(error))
+    if cls.__module__ in _UNNAMED:
+        return f"{cls.__qualname__}: {text}\n"
+    return f"{cls.__module__}.{cls.__qualname__}: {text}\n"
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
 def _frames(stack: TracebackType) -> str:
-    places = []
+    places: list[int] = []
+    codes: list[CodeType] = []
     current: TracebackType | None = stack
     while current is not None:
-        places.append((current.tb_frame.f_code, current.tb_lasti))
+        code = current.tb_frame.f_code
+        codes.append(code)
+        places += (id(code), current.tb_lasti)
         current = current.tb_next
     key = tuple(places)
-    text = _texts.get(key)
-    if text is None:
+    found = _texts.get(key)
+    if found is None:
         if len(_texts) >= _KEPT:
             _texts.clear()
-        text = _texts[key] = "".join(traceback.format_tb(stack))
-    return text
+        found = _texts[key] = "".join(traceback.format_tb(stack)), codes
+    return found[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from trunkline.delivery.handler import Context, Headers
 from trunkline.delivery.producer_call import OutRecord
@@ -50,8 +50,7 @@ VERSION = "trunkline.version"
 _OURS = ("__streams.errors.", "trunkline.")
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """Why one attempt at an event failed.
 
     Attributes:
@@ -176,5 +175,7 @@ def _text_of(error: BaseException) -> str:
 
 
 def _cut_end(text: str, limit_bytes: int) -> str:
+    if 4 * len(text) <= limit_bytes:
+        return text
     raw = text.encode(errors="replace")
     return text if len(raw) <= limit_bytes else raw[:limit_bytes].decode(errors="ignore") + "…"

@@ -40,6 +40,8 @@ class FailureWindow:
         self._handled = handled
         self._now_s = now_s
         self._parts: deque[_Part] = deque()
+        #: Of all parts.
+        self._failures = 0
 
     def add(self, failures: int = 1) -> None:
         """Count failures that happened now; 0 of them only let the window begin here."""
@@ -47,18 +49,20 @@ class FailureWindow:
         if not self._parts or now - self._parts[-1].began_at_s >= self._window_s / _PARTS:
             self._parts.append(_Part(now, self._handled(), 0))
         self._parts[-1].failures += failures
+        self._failures += failures
 
     def counts(self) -> tuple[int, int]:
         """Return how many failed, and how many events there were in all, within the window."""
         oldest = self._now_s() - self._window_s
         parts = self._parts
         while parts and parts[0].began_at_s < oldest:
-            parts.popleft()
+            self._failures -= parts.popleft().failures
         if not parts:
             return 0, 0
-        failures = sum(part.failures for part in parts)
+        failures = self._failures
         return failures, failures + self._handled() - parts[0].handled
 
     def clear(self) -> None:
         """Forget everything."""
         self._parts.clear()
+        self._failures = 0

@@ -18,6 +18,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
+
 from models import Event
 from trunkline.cloudevents import kafka as cloudevents
 from trunkline.cloudevents.event import CloudEvent
@@ -30,8 +32,7 @@ Shape = Literal["one", "batch"]
 _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """Where an event came from, and how often it was tried.
 
     ``topic``, ``partition``, ``offset`` and ``timestamp_ms`` are those of the record that was

@@ -11,7 +11,6 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from models.failures import HeldKey, HeldRange, encode
@@ -56,8 +55,7 @@ class Replica(Protocol):
         """Return when all that is committed there has been read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Handed:
+class Handed(NamedTuple):
     """One event that is handed over.
 
     Attributes:
@@ -290,7 +288,7 @@ class Handover:
         item = batch[0]
         if isinstance(item, Handed) and has_payload(item.record):
             smaller = _left_out(item.record, reason)
-            await self._send([replace(item, record=smaller)])
+            await self._send([item._replace(record=smaller)])
             return
         logger.error(
             "Kafka does not take %s, not even without its payload: %s. It stays unfinished, and "

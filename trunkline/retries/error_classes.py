@@ -29,6 +29,8 @@ def kind_of(
     name by its base classes is what the nearest one says, so that ``OSError`` may be permanent
     and ``ConnectionError`` transient.
     """
+    if error.__cause__ is None and not permanent and not transient:
+        return "permanent" if isinstance(error, ALWAYS_PERMANENT) else "transient"
     seen: BaseException | None = error
     for _ in range(_MAX_CAUSES):
         if seen is None:

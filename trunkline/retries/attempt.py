@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 from models.failures import RetryEntry
@@ -70,14 +71,10 @@ class Attempts:
         except Exception as error:
             raise explain(error, entry.value) from error
 
-    async def _call(self, event: Any, entry: RetryEntry) -> None:
+    def _call(self, event: Any, entry: RetryEntry) -> Awaitable[None]:
+        if not self._wants_context:
+            return self._handle([event] if self._is_batch else event)
         context = context_of(entry)
-        match self._is_batch, self._wants_context:
-            case False, False:
-                await self._handle(event)
-            case False, True:
-                await self._handle(event, context)
-            case True, False:
-                await self._handle([event])
-            case _:
-                await self._handle([event], [context])
+        if self._is_batch:
+            return self._handle([event], [context])
+        return self._handle(event, context)

@@ -131,17 +131,11 @@ class Trials:
             return
         if waiting.due_ms:
             self._failures.note_lateness(now_ms() - waiting.due_ms)
-        async with breaker.admission():
-            began = time.monotonic()
-            self._running[waiting.id] = waiting.attempts + 1
-            try:
-                error = await attempts.attempt(entry)
-            finally:
-                del self._running[waiting.id]
-            attempts.target.handler_seconds.observe(time.monotonic() - began)
-            is_down = error is not None and breaker.takes(error, is_retry=waiting.attempts > 0)
-            if error is None:
-                breaker.succeeded()
+        if breaker.is_open:
+            async with breaker.admission():
+                error, is_down = await self._attempt(waiting, entry, attempts)
+        else:  # it would let this through at once; to ask it costs more than to look
+            error, is_down = await self._attempt(waiting, entry, attempts)
         if self._ledger.is_closed:
             return  # recovered anew meanwhile
         if is_down:
@@ -150,6 +144,23 @@ class Trials:
             self._succeeded(waiting, attempts)
         else:
             self._failed(waiting, entry, attempts, error)
+
+    async def _attempt(
+        self, waiting: Waiting, entry: RetryEntry, attempts: Attempts
+    ) -> tuple[BaseException | None, bool]:
+        """Return what the handler raised, and whether that is its dependency's fault."""
+        breaker = attempts.target.breaker
+        began = time.monotonic()
+        self._running[waiting.id] = waiting.attempts + 1
+        try:
+            error = await attempts.attempt(entry)
+        finally:
+            del self._running[waiting.id]
+        attempts.target.handler_seconds.observe(time.monotonic() - began)
+        if error is None:
+            breaker.succeeded()
+            return None, False
+        return error, breaker.takes(error, is_retry=waiting.attempts > 0)
 
     def _pause_ms(self, waiting: Waiting, breaker: Breaker) -> int:
         """Return how long nothing of the event's partition is to be tried; 0 when it may be."""

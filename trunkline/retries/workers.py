@@ -62,8 +62,8 @@ class Workers:
 
     def wake(self) -> None:
         """Look whether something is due, now or later."""
-        if self._ending:
-            return
+        if self._waking or self._ending:
+            return  # who is being woken looks for itself, and at what comes later too
         in_s = self._next_in_s()
         if in_s is None:
             return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from agents.dead_letters import forward_dead_letters
 from agents.failures import apply_failure
 from tables.retries import retries_table
@@ -39,5 +41,6 @@ def failing_events(
         policy_of,
         retries_table(app, topology, group),
         apply_failure,
-        forward_dead_letters(group, lambda topic: topology.dead_letters_topic(topic).name),
+        # Remembered: it is asked for each event that is dead.
+        forward_dead_letters(group, cache(lambda topic: topology.dead_letters_topic(topic).name)),
     )

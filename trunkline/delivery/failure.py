@@ -104,21 +104,19 @@ def failure_headers(
 
     """
     first = failure.at_ms if first_failed_at_ms is None else first_failed_at_ms
-    return [
-        *original_headers(context.headers),
-        *_encoded(
-            (EXCEPTION, failure.exception),
-            (MESSAGE, failure.message),
-            (STACKTRACE, failure.stacktrace),
-        ),
+    headers = original_headers(context.headers)
+    headers += (
+        (EXCEPTION, _encoded(failure.exception)),
+        (MESSAGE, _encoded(failure.message)),
+        (STACKTRACE, _encoded(failure.stacktrace)),
         *place_headers(context, group),
-        *_encoded(
-            (KIND, failure.kind),
-            (ATTEMPTS, str(attempts)),
-            (FIRST_FAILED_AT_MS, str(first)),
-        ),
-        *(_encoded((REDRIVES, str(redrives))) if redrives else ()),
-    ]
+        (KIND, _encoded(failure.kind)),
+        (ATTEMPTS, b"%d" % attempts),
+        (FIRST_FAILED_AT_MS, b"%d" % first),
+    )
+    if redrives:
+        headers.append((REDRIVES, b"%d" % redrives))
+    return headers
 
 
 def parked_headers(context: Context, group: str) -> Headers:
@@ -126,28 +124,29 @@ def parked_headers(context: Context, group: str) -> Headers:
     return [
         *original_headers(context.headers),
         *place_headers(context, group),
-        *_encoded((RECORD, PARKED), (HELD, "1")),
+        (RECORD, PARKED.encode()),
+        (HELD, b"1"),
     ]
 
 
 def place_headers(context: Context, group: str) -> Headers:
     """Return the headers that say which event it is, and which group has it."""
-    return _encoded(
-        (TOPIC, context.topic),
-        (PARTITION, str(context.partition)),
-        (OFFSET, str(context.offset)),
-        (GROUP, group),
-        (TIMESTAMP_MS, str(context.timestamp_ms)),
-    )
+    return [
+        (TOPIC, _encoded(context.topic)),
+        (PARTITION, b"%d" % context.partition),
+        (OFFSET, b"%d" % context.offset),
+        (GROUP, _encoded(group)),
+        (TIMESTAMP_MS, b"%d" % context.timestamp_ms),
+    ]
 
 
-def original_headers(headers: Headers) -> Headers:
+def original_headers(headers: Headers) -> list[tuple[str, bytes | None]]:
     """Return the headers without those that a hop of ours has added."""
     return [header for header in headers if not header[0].startswith(_OURS)]
 
 
-def _encoded(*headers: tuple[str, str]) -> list[tuple[str, bytes]]:
-    return [(name, value.encode(errors="replace")) for name, value in headers]
+def _encoded(value: str) -> bytes:
+    return value.encode(errors="replace")
 
 
 def without_payload(record: OutRecord) -> OutRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from models.failures import (
@@ -73,46 +74,55 @@ def read_failure(record: Any) -> FailureRecord:
 
     """
     headers = dict(record.headers)  # ours come last, and win
-
-    def text(name: str, default: str | None = None) -> str:
-        value = headers.get(name)
-        if value is None:
-            if default is None:
-                raise ValueError(f"it has no header {name}")
-            return default
-        return bytes(value).decode(errors="replace")
-
-    def number(name: str, default: str | None = None) -> int:
-        found = text(name, default)
-        try:
-            return int(found)
-        except ValueError:
-            raise ValueError(f"its header {name} is {found!r}, which is no number") from None
-
-    version = number(VERSION, "1")
+    version = _number(headers, VERSION, 1)
     if version > WIRE_VERSION:
         raise NewerFormatError(f"The record at offset {record.offset}", version)
-    kind = text(RECORD, FAILED)
-    event = EventId(text(TOPIC), number(PARTITION), number(OFFSET), number(TIMESTAMP_MS))
+    kind = _text(headers, RECORD, FAILED)
+    event = EventId(
+        _text(headers, TOPIC),
+        _number(headers, PARTITION),
+        _number(headers, OFFSET),
+        _number(headers, TIMESTAMP_MS),
+    )
     error = None
     if kind == FAILED:
         error = ErrorInfo(
-            text(KIND),
-            text(EXCEPTION),
-            text(MESSAGE, ""),
-            text(STACKTRACE, ""),
-            number(FIRST_FAILED_AT_MS),
+            _text(headers, KIND),
+            _text(headers, EXCEPTION),
+            _text(headers, MESSAGE, ""),
+            _text(headers, STACKTRACE, ""),
+            _number(headers, FIRST_FAILED_AT_MS),
         )
     return FailureRecord(
         kind,
         event,
-        text(HELD, "") == "1",
-        number(ATTEMPTS, "0"),
-        number(FIRST_FAILED_AT_MS, "0"),
+        headers.get(HELD) == b"1",
+        _number(headers, ATTEMPTS, 0),
+        _number(headers, FIRST_FAILED_AT_MS, 0) if error is None else error.at_ms,
         error,
-        number(REDRIVES, "0"),
-        number(LEFT_OUT_BYTES, "0"),
+        _number(headers, REDRIVES, 0),
+        _number(headers, LEFT_OUT_BYTES, 0),
     )
+
+
+def _text(headers: Mapping[str, bytes | None], name: str, default: str | None = None) -> str:
+    value = headers.get(name)
+    if value is not None:
+        return value.decode(errors="replace")
+    if default is None:
+        raise ValueError(f"it has no header {name}")
+    return default
+
+
+def _number(headers: Mapping[str, bytes | None], name: str, default: int | None = None) -> int:
+    value = headers.get(name)
+    if value is None and default is not None:
+        return default
+    try:
+        return int(value or b"")
+    except ValueError:
+        found = _text(headers, name)
+        raise ValueError(f"its header {name} is {found!r}, which is no number") from None
 
 
 def entry_of(record: Any, failure: FailureRecord, state: RetryState) -> RetryEntry:
@@ -122,7 +132,7 @@ def entry_of(record: Any, failure: FailureRecord, state: RetryState) -> RetryEnt
         failure.id,
         record.key,
         record.value,
-        tuple((name, value) for name, value in original_headers(record.headers)),
+        tuple(original_headers(record.headers)),
         failure.held,
         record.offset,
         failure.redrives,

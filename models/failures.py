@@ -184,6 +184,12 @@ def state_key(event: EventId) -> bytes:
     return _STATE + _encode(event)
 
 
+def keys_of(event: EventId) -> tuple[bytes, bytes]:
+    """Return both keys of an event, the entry's and the state's."""
+    raw = _encode(event)
+    return _ENTRY + raw, _STATE + raw
+
+
 _decode_id = msgspec.msgpack.Decoder(EventId).decode
 _decode_entry = msgspec.msgpack.Decoder(RetryEntry).decode
 _decode_held_range = msgspec.msgpack.Decoder(HeldRange).decode

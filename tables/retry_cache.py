@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from models.failures import EventId, RetryEntry
+from msgspec.structs import replace
+
+from models.failures import EventId, RetryEntry, RetryState
 
 #: What an entry takes beside its key, its value and its headers: objects, errors, stack traces.
 _OVERHEAD_BYTES = 2_000
@@ -48,6 +50,13 @@ class EntryCache:
         while self.size_bytes > self._limit_bytes:
             self.size_bytes -= self._entries.popitem(last=False)[1][1]
 
+    def note_state(self, place: Place, state: RetryState) -> None:
+        """Give an entry a new state, if it is there; its size does not count states."""
+        found = self._entries.get(place)
+        if found is not None:
+            self._entries[place] = replace(found[0], state=state), found[1]
+            self._entries.move_to_end(place)
+
     def drop(self, place: Place) -> None:
         """Forget an entry, if it is there."""
         found = self._entries.pop(place, None)
@@ -62,5 +71,7 @@ class EntryCache:
 
 def size_of(entry: RetryEntry) -> int:
     """Return about how many bytes of memory an entry takes."""
-    headers = sum(len(name) + len(value or b"") + 150 for name, value in entry.headers)
-    return _OVERHEAD_BYTES + len(entry.key or b"") + len(entry.value or b"") + headers
+    size = _OVERHEAD_BYTES + len(entry.key or b"") + len(entry.value or b"")
+    for name, value in entry.headers:
+        size += len(name) + len(value or b"") + 150
+    return size

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from models.failures import APPLIED_KEY, RetryEntry, encode, entry_key, state_key
+from models.failures import APPLIED_KEY, RetryEntry, encode, keys_of, state_key
 from trunkline.retries.store import Changes
 
 #: Key to value; None is a tombstone.
@@ -26,27 +26,33 @@ def new_entries(changes: Changes) -> list[RetryEntry]:
     ]
 
 
-def writes_of(changes: Changes, may_have: Callable[[bytes], bool]) -> Writes:
+def writes_of(
+    changes: Changes,
+    may_have: Callable[[bytes], bool],
+    entries: Sequence[RetryEntry] | None = None,
+) -> Writes:
     """Return what has to be written.
 
     Args:
         changes: What happened.
         may_have: Whether a key may have been written before; False only when it is certain that
             it never was, so that there is nothing to delete.
+        entries: What :func:`new_entries` says of the changes, if it was asked before.
 
     """
     writes: Writes = {}
-    for entry in new_entries(changes):
-        writes[entry_key(entry.id)] = encode(entry)
-        old_state = state_key(entry.id)
+    settled = set(changes.gone)
+    for entry in new_entries(changes) if entries is None else entries:
+        new, old_state = keys_of(entry.id)
+        writes[new] = encode(entry)
         if may_have(old_state):  # it would replace the new entry's own
             writes[old_state] = None
-    gone = set(changes.gone)
+        settled.add(entry.id)
     for event, state in changes.states.items():
-        if event not in gone and entry_key(event) not in writes:
+        if event not in settled:
             writes[state_key(event)] = encode(state)
     for event in changes.gone:
-        for key in (entry_key(event), state_key(event)):
+        for key in keys_of(event):
             if may_have(key):
                 writes[key] = None
     if changes.applied is not None:

@@ -192,7 +192,11 @@ class RetryFiles:
 
     def may_have(self, key: bytes) -> bool:
         """Return whether the key may be there; False only when it is certain that it is not."""
-        return bool(self._read(self.db.key_may_exist, key))
+        try:
+            return bool(self.db.key_may_exist(key))
+        except Exception as error:
+            self._broken = True
+            raise self._unusable(error) from error
 
     def entries(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Return the value of each entry, and of its state if one was written after it.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 from aiokafka import TopicPartition
 from msgspec.structs import replace
@@ -117,25 +116,25 @@ class RetriesPartition:
                 await self._commit(changes)
 
     async def _commit(self, changes: Changes) -> None:
-        writes = writes_of(changes, self.files.may_have)
-        to_changelog = partial(OutRecord, self._changelog, partition=self.partition)
-        records = [to_changelog(value, key) for key, value in writes.items()]
+        entries = new_entries(changes)
+        writes = writes_of(changes, self.files.may_have, entries)
+        topic, partition = self._changelog, self.partition
+        records = [
+            OutRecord(topic, value, key, (), None, partition) for key, value in writes.items()
+        ]
         places = await self._transactions.transact(records + changes.records)
         if writes:  # nothing awaits between the commit and this
             self.files.commit(writes, _last_offset(places[: len(records)], writes))
-        self._remember(changes)
+        self._remember(changes, entries)
 
-    def _remember(self, changes: Changes) -> None:
+    def _remember(self, changes: Changes, entries: Sequence[RetryEntry]) -> None:
+        cache, partition = self._cache, self.partition
         for event in changes.gone:
-            self._cache.drop((self.partition, event))
-        gone = set(changes.gone)
+            cache.drop((partition, event))
         for event, state in changes.states.items():
-            place = (self.partition, event)
-            known = self._cache.get(place)
-            if known is not None and event not in gone:
-                self._cache.put(place, replace(known, state=state))
-        for entry in new_entries(changes):
-            self._cache.put((self.partition, entry.id), entry)
+            cache.note_state((partition, event), state)  # what is gone is not in it any more
+        for entry in entries:
+            cache.put((partition, entry.id), entry)
         if changes.applied is not None:
             self._applied = changes.applied
 
@@ -173,4 +172,4 @@ def _last_offset(places: list[RecordMetadata], writes: Writes) -> int:
     """Return the last record's offset, -1 when the broker did not tell: they are read again."""
     assert len(places) == len(writes)
     offsets = [place.offset for place in places]
-    return -1 if -1 in offsets else max(offsets)
+    return -1 if min(offsets) < 0 else max(offsets)

@@ -110,6 +110,22 @@ def test_the_cache_stays_within_its_limit():
     assert (len(cache), cache.size_bytes) == (0, 0)
 
 
+def test_the_cache_takes_a_new_state_for_what_it_has():
+    """Which counts as its use; an entry that it has not is left to the disk."""
+    entries = [make_entry(n, b"x" * 1_000) for n in range(3)]
+    cache = EntryCache(2 * size_of(entries[0]))
+    for entry in entries[:2]:
+        cache.put((0, entry.id), entry)
+    newer = make_entry(0, b"x" * 1_000, attempts=2)
+    cache.note_state((0, event_id(0)), newer.state)
+    cache.note_state((0, event_id(2)), newer.state)
+    cache.put((0, event_id(2)), entries[2])
+    assert cache.get((0, event_id(0))) == newer
+    assert cache.get((0, event_id(1))) is None
+    assert cache.get((0, event_id(2))) == entries[2]
+    assert cache.size_bytes == 2 * size_of(entries[0])
+
+
 def test_the_cache_keeps_partitions_apart():
     """Closing one leaves the others'."""
     cache = EntryCache(100_000)

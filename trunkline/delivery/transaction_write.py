@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import islice, repeat
 from typing import Any
 
 from trunkline.delivery.partitioning import Partitioner
@@ -23,15 +24,13 @@ async def write_in_order(
     """
     places: dict[tuple[str, int], list[int]] = {}
     topics: dict[str, list[int]] = {}
-    for index, record in enumerate(records):
-        topic, partition = record.topic, record.partition
+    for index, (topic, _, key, _, _, partition) in enumerate(records):
         known = topics.get(topic)
         if known is None:
             known = link.known_partitions(topic) or await link.partitions(topic)
             topics[topic] = known
-        if partition is None:
-            partition = partitioner.choose(record.key, known)
-        places.setdefault((topic, partition), []).append(index)
+        place = topic, partitioner.choose(key, known) if partition is None else partition
+        places.setdefault(place, []).append(index)
     written = await asyncio.gather(
         *(
             _write_partition(link, place, [records[index] for index in indices])
@@ -39,6 +38,8 @@ async def write_in_order(
         )
     )
     # A commit with a batch that failed would make the rest visible: aiokafka does not look.
+    if len(written) == 1:
+        return written[0]
     where: dict[int, RecordMetadata] = {}
     for indices, results in zip(places.values(), written, strict=True):
         where.update(zip(indices, results, strict=True))
@@ -49,6 +50,7 @@ async def _write_partition(
     link: ProducerLink, place: tuple[str, int], records: Sequence[OutRecord]
 ) -> list[RecordMetadata]:
     sent: list[tuple[int, asyncio.Future[Any]]] = []
+    topic, partition = place
     start = 0
     while start < len(records):
         batch = link.new_batch()
@@ -61,25 +63,21 @@ async def _write_partition(
     results: list[RecordMetadata] = []
     for taken, future in sent:
         offset = (await future).offset
-        step = 0 if offset < 0 else 1
-        results += [RecordMetadata(*place, offset + step * i) for i in range(taken)]
+        offsets = repeat(offset, taken) if offset < 0 else range(offset, offset + taken)
+        results += map(RecordMetadata, repeat(topic), repeat(partition), offsets)
     return results
 
 
 def _fill(batch: Any, records: Sequence[OutRecord], start: int) -> int:
     """Put records into the batch until it is full; returns how many."""
-    for position in range(start, len(records)):
-        record = records[position]
-        if not batch.append(
-            timestamp=record.timestamp_ms,
-            key=record.key,
-            value=record.value,
-            headers=list(record.headers),
-        ):
-            batch.close()
-            return position - start
+    append = batch.append
+    taken = 0
+    for _, value, key, headers, timestamp_ms, _ in islice(records, start, None):
+        if not append(timestamp=timestamp_ms, key=key, value=value, headers=list(headers)):
+            break
+        taken += 1
     batch.close()
-    return len(records) - start
+    return taken
 
 
 def _look_at(future: asyncio.Future[Any]) -> None:

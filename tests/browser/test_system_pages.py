@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
@@ -188,6 +189,9 @@ async def test_pictures_for_the_documentation(console, system, request):
         await page.wait_for_function("document.querySelectorAll('.plot:empty').length === 0")
         await console.picture(page, f"console-{path}-{look.theme}-{look.width}")
     topic = system.topology.topic(AUTH_REGISTERED).name
+    for number in range(100):  # its chart needs some points
+        await system.publish(str(30_000 + number))
+        await asyncio.sleep(0.4)
     page = await console.open(f"/console/topics/{topic}", Look("dark", 1280))
     await expect(page.locator(".plot canvas").first).to_be_visible()
     await console.picture(page, "console-topic-dark-1280")

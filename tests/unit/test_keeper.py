@@ -51,7 +51,8 @@ class Written:
     def hand_over(self, handed):
         self.handed.append(handed)
 
-    def write(self, records):
+    def write(self, records, tracker):
+        assert not tracker.closed
         self.records += records
 
     def tombstones(self):
@@ -91,7 +92,8 @@ class World:
 
     def clean_up(self, committed):
         self.tracker.commit_done(committed)
-        self.keeper._forget(list(self.source.holds.settled(self.tracker.committed)))
+        settled = self.source.holds.settled(self.tracker.committed)
+        self.keeper._forget(list(settled), self.tracker)
 
 
 async def test_a_new_owner_passes_over_what_was_handed_over_and_parks_what_comes_behind():

@@ -80,6 +80,28 @@ class Handed(NamedTuple):
         return not self.tracker.closed
 
 
+class Written(NamedTuple):
+    """A record about a source partition: a tombstone of a hold, or a question.
+
+    Attributes:
+        record: What to write.
+        tracker: As of :class:`Handed`. Written later than its partition was given away, it would be
+            taken for one about what the new owner has written by then.
+
+    """
+
+    record: OutRecord
+    tracker: OffsetTracker
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this worker still has the source partition."""
+        return not self.tracker.closed
+
+
+_Item = Handed | Written
+
+
 class _Problem(NamedTuple):
     reason: str
     refused: bool = False
@@ -119,7 +141,7 @@ class Handover:
         self._max_record_bytes = max_record_bytes
         self._commit = commit
         self._is_member = is_member
-        self._waiting: deque[Handed | OutRecord] = deque()
+        self._waiting: deque[_Item] = deque()
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_open = False
@@ -141,9 +163,9 @@ class Handover:
         self._waiting.append(handed)
         self._arrived.set()
 
-    def write(self, records: Iterable[OutRecord]) -> None:
-        """Write other records behind what was handed over so far: tombstones, questions."""
-        self._waiting.extend(records)
+    def write(self, records: Iterable[OutRecord], tracker: OffsetTracker) -> None:
+        """Write other records of a partition behind what was handed over so far."""
+        self._waiting.extend(Written(record, tracker) for record in records)
         self._arrived.set()
 
     async def _send_forever(self) -> None:
@@ -153,20 +175,19 @@ class Handover:
             while self._waiting:
                 await self._send(self._next_batch())
 
-    def _next_batch(self) -> list[Handed | OutRecord]:
-        batch: list[Handed | OutRecord] = []
+    def _next_batch(self) -> list[_Item]:
+        batch: list[_Item] = []
         size_bytes = 0
         while self._waiting and len(batch) < _MAX_BATCH and size_bytes < _MAX_BATCH_BYTES:
             item = self._waiting.popleft()
-            record = item.record if isinstance(item, Handed) else item
-            size_bytes += len(record.value or b"")
+            size_bytes += len(item.record.value or b"")
             batch.append(item)
         return batch
 
-    async def _send(self, batch: list[Handed | OutRecord]) -> None:
+    async def _send(self, batch: list[_Item]) -> None:
         pause_s = _FIRST_PAUSE_S
-        while batch := [item for item in batch if isinstance(item, OutRecord) or item.is_ours]:
-            if not self._may_send(batch):
+        while batch := [item for item in batch if item.is_ours]:
+            if not self._is_member():  # others may have been given what this is about
                 await asyncio.sleep(_MEMBER_PAUSE_S)
                 continue
             problem = await self._transact(batch)
@@ -180,11 +201,7 @@ class Handover:
                 return
             pause_s = await self._pause(len(batch), pause_s, problem.reason)
 
-    def _may_send(self, batch: Iterable[Handed | OutRecord]) -> bool:
-        """Tell whether nobody else can have been given what is handed over here."""
-        return self._is_member() or not any(isinstance(item, Handed) for item in batch)
-
-    async def _transact(self, batch: list[Handed | OutRecord]) -> _Problem | None:
+    async def _transact(self, batch: list[_Item]) -> _Problem | None:
         """Write a batch in one transaction; returns why it is not there, None when it is."""
         try:
             await self._open()
@@ -199,9 +216,9 @@ class Handover:
             logger.exception("The hand-over failed in a way that nobody thought of")
             return _Problem(repr(error))
 
-    async def _write(self, batch: list[Handed | OutRecord]) -> _Problem | None:
+    async def _write(self, batch: list[_Item]) -> _Problem | None:
         try:
-            await self._transactions.transact(self._records(batch), lambda: self._may_send(batch))
+            await self._transactions.transact(self._records(batch), self._is_member)
         except TransactionLostError as lost:
             self._is_open = False
             if lost.unknown and await self._took_place(batch):
@@ -209,7 +226,7 @@ class Handover:
             return _Problem(str(lost), lost.refused)
         return None
 
-    async def _commit_first(self, batch: Iterable[Handed | OutRecord]) -> None:
+    async def _commit_first(self, batch: Iterable[_Item]) -> None:
         """See to it that each source partition has a commit before it has a hold.
 
         So a hold without a commit is known to be that of another topic of the same name.
@@ -224,7 +241,7 @@ class Handover:
             await self._transactions.open()
             self._is_open = True
 
-    def _records(self, batch: Iterable[Handed | OutRecord]) -> list[OutRecord]:
+    def _records(self, batch: Iterable[_Item]) -> list[OutRecord]:
         """Return what to write: for each hold only its newest state."""
         records: list[OutRecord] = []
         holds: dict[bytes, OutRecord] = {}
@@ -233,11 +250,11 @@ class Handover:
                 records.append(self._fitting(item.record))
                 key = encode(item.key)
                 hold = OutRecord(self._held_keys_topic, encode(item.held), key=key)
-            elif item.topic == self._held_keys_topic:
-                assert item.key is not None
-                key, hold = item.key, item
+            elif item.record.topic == self._held_keys_topic:
+                assert item.record.key is not None
+                key, hold = item.record.key, item.record
             else:
-                records.append(item)
+                records.append(item.record)
                 continue
             holds.pop(key, None)
             holds[key] = hold
@@ -250,7 +267,7 @@ class Handover:
             return _left_out(record, str(error))
         return record
 
-    async def _took_place(self, batch: Iterable[Handed | OutRecord]) -> bool:
+    async def _took_place(self, batch: Iterable[_Item]) -> bool:
         """Find out whether a transaction was committed: its last hold tells."""
         handed = [item for item in batch if isinstance(item, Handed)]
         if not handed:
@@ -262,8 +279,8 @@ class Handover:
         for item in batch:
             if isinstance(item, Handed):
                 newest[encode(item.key)] = encode(item.held)
-            elif item.topic == self._held_keys_topic and item.key is not None:
-                newest[item.key] = item.value
+            elif item.record.topic == self._held_keys_topic and item.record.key is not None:
+                newest[item.record.key] = item.record.value
         found = {encode(item.key): self._replica.get(item.key) for item in handed}
         return all(
             (None if held is None else encode(held)) == newest[key] for key, held in found.items()
@@ -279,7 +296,7 @@ class Handover:
             else:
                 return
 
-    async def _send_singly(self, batch: list[Handed | OutRecord], reason: str) -> None:
+    async def _send_singly(self, batch: list[_Item], reason: str) -> None:
         """Find the record that the broker refuses for itself, so that it holds up no other."""
         if len(batch) > 1:
             for item in batch:
@@ -293,7 +310,7 @@ class Handover:
         logger.error(
             "Kafka does not take %s, not even without its payload: %s. It stays unfinished, and "
             "nothing behind it is committed, until a restart finds the topic's settings mended.",
-            _place(item.record) if isinstance(item, Handed) else item.topic,
+            _place(item.record) if isinstance(item, Handed) else item.record.topic,
             reason,
         )
 

@@ -143,9 +143,9 @@ class HoldKeeper(Service):
         if had_commit:
             holds.restore(found)
         else:
-            self._forget([key for key, _ in found])
+            self._forget([key for key, _ in found], tracker)
         self._kept[holds.topic, holds.partition] = source
-        self._ask(holds)
+        self._ask(source)
 
     def give_up(self) -> None:
         """Forget all partitions: another worker may have them."""
@@ -170,7 +170,8 @@ class HoldKeeper(Service):
         if not source.holds.knows(key):
             # An answer to a question that was settled meanwhile.
             stale = HeldKey("release", topic, partition, key)
-            self._handover.write([OutRecord(self._held_keys_topic, None, key=encode(stale))])
+            tombstone = OutRecord(self._held_keys_topic, None, key=encode(stale))
+            self._handover.write([tombstone], source.tracker)
         source.holds.release(key, offset)
 
     @Service.task
@@ -180,13 +181,14 @@ class HoldKeeper(Service):
             await self.sleep(_CLEAN_UP_S)
             asks = time.monotonic() - asked_at > _ASK_S
             for source in list(self._kept.values()):
-                self._forget(list(source.holds.settled(source.tracker.committed)))
+                settled = source.holds.settled(source.tracker.committed)
+                self._forget(list(settled), source.tracker)
                 if asks:
-                    self._ask(source.holds)
+                    self._ask(source)
             if asks:
                 asked_at = time.monotonic()
 
-    def _forget(self, keys: Sequence[HeldKey]) -> None:
+    def _forget(self, keys: Sequence[HeldKey], tracker: OffsetTracker) -> None:
         """Write tombstones for holds, and for the releases that ended them."""
         if not keys:
             return
@@ -196,17 +198,18 @@ class HoldKeeper(Service):
             for key in keys
             if key.key is not None and self._replica.released(key.topic, key.partition, key.key)
         ]
-        self._handover.write(OutRecord(self._held_keys_topic, None, key=encode(k)) for k in gone)
+        tombstones = [OutRecord(self._held_keys_topic, None, key=encode(key)) for key in gone]
+        self._handover.write(tombstones, tracker)
 
-    def _ask(self, holds: PartitionHolds) -> None:
+    def _ask(self, source: SourcePartition) -> None:
         """Let the failures partitions say again which lanes are empty."""
-        questions = []
+        questions, holds = [], source.holds
         for key, last in holds.waiting():
             at = Context(holds.topic, holds.partition, last, 0, key)
             headers = [*place_headers(at, self.group), (RECORD, ASK.encode())]
             questions.append(OutRecord(self._failures_topic, None, key=key, headers=headers))
         if questions:
-            self._handover.write(questions)
+            self._handover.write(questions, source.tracker)
 
 
 class _Delivered:

@@ -62,7 +62,7 @@ async def test_a_failure_told_by_a_pod_with_a_wrong_clock_waits_its_delay(skew_m
     began = time.monotonic()
     failing.bring(failing.context(1, b"k"), [*headers, (failure.HELD, b"1")])
     await failing.settled()
-    assert 0.3 <= tried_at[0] - began < 2
+    assert 0.299 <= tried_at[0] - began < 2  # times are kept in whole milliseconds
     await failing.end()
 
 

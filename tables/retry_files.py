@@ -192,11 +192,7 @@ class RetryFiles:
 
     def may_have(self, key: bytes) -> bool:
         """Return whether the key may be there; False only when it is certain that it is not."""
-        try:
-            return bool(self.db.key_may_exist(key))
-        except Exception as error:
-            self._broken = True
-            raise self._unusable(error) from error
+        return bool(self._read(self.db.key_may_exist, key))
 
     def entries(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Return the value of each entry, and of its state if one was written after it.

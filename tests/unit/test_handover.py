@@ -101,6 +101,14 @@ async def _no_commit():
     raise AssertionError("each partition has a commit")
 
 
+def sender_of(
+    transactions, replica=None, *, limit=2_000_000, commit=_no_commit, is_member=is_member
+):
+    """Return what is tested, with a replica that reads what took place."""
+    replica = replica or Replica(transactions)
+    return Handover(transactions, replica, HELD, limit, commit, is_member=is_member)
+
+
 def handed(offset, done, *, value=b"v", key=b"k", tracker=None):
     """Return an event of a key as its source partition gives it."""
     context = Context("t", 0, offset, 1, key, value, (("theirs", b"1"),))
@@ -113,9 +121,7 @@ def handed(offset, done, *, value=b"v", key=b"k", tracker=None):
 async def hand_over(transactions, *offsets, until=None, limit=2_000_000, **options):
     """Hand events over; return the offsets in the order in which they were done."""
     done = []
-    sender = Handover(
-        transactions, Replica(transactions), HELD, limit, _no_commit, is_member=is_member
-    )
+    sender = sender_of(transactions, limit=limit)
     for offset in offsets:
         sender.hand_over(handed(offset, done, **options))
     await sender.start()
@@ -172,7 +178,7 @@ async def test_an_unknown_outcome_is_asked_for_only_once_it_is_settled():
 
     transactions.open, replica.read_to_end = note_open, note_read
     done = []
-    sender = Handover(transactions, replica, HELD, 2_000_000, _no_commit, is_member=is_member)
+    sender = sender_of(transactions, replica)
     sender.hand_over(handed(0, done))
     await sender.start()
     async with asyncio.timeout(5):
@@ -186,9 +192,7 @@ async def test_an_event_of_a_partition_that_moved_away_is_not_handed_over():
     """Its new owner is given it; the others go, and its end is not told."""
     done = []
     transactions = Transactions()
-    sender = Handover(
-        transactions, Replica(transactions), HELD, 2_000_000, _no_commit, is_member=is_member
-    )
+    sender = sender_of(transactions)
     gone = OffsetTracker(0)
     gone.close()
     sender.hand_over(handed(0, done, tracker=gone))
@@ -237,9 +241,7 @@ async def test_an_event_that_is_too_large_goes_without_its_payload():
     """Origin, error and the size of what was left out; the others go as they are."""
     done = []
     transactions = Transactions()
-    sender = Handover(
-        transactions, Replica(transactions), HELD, 3_000, _no_commit, is_member=is_member
-    )
+    sender = sender_of(transactions, limit=3_000)
     sender.hand_over(handed(0, done))
     sender.hand_over(handed(1, done, value=b"x" * 5_000))
     sender.hand_over(handed(2, done))
@@ -268,9 +270,7 @@ async def test_a_tombstone_behind_a_hold_wins():
     """Of each key only what was written last goes out."""
     done = []
     transactions = Transactions()
-    sender = Handover(
-        transactions, Replica(transactions), HELD, 2_000_000, _no_commit, is_member=is_member
-    )
+    sender = sender_of(transactions)
     sender.hand_over(handed(0, done))
     key = encode(HeldKey("hold", "t", 0, b"k"))
     sender.write([OutRecord(HELD, None, key=key)], OffsetTracker(0))
@@ -299,9 +299,7 @@ async def test_a_partition_has_a_commit_before_it_has_a_hold():
         await transact(records, may_commit)
 
     transactions.transact = note
-    sender = Handover(
-        transactions, Replica(transactions), HELD, 2_000_000, commit, is_member=is_member
-    )
+    sender = sender_of(transactions, commit=commit)
     sender.hand_over(handed(0, done, tracker=tracker))
     await sender.start()
     async with asyncio.timeout(5):
@@ -325,14 +323,7 @@ async def test_nothing_is_handed_over_while_the_group_may_have_others_at_it(monk
     """It waits until the group has answered; so do tombstones and questions."""
     monkeypatch.setattr(handover, "_MEMBER_PAUSE_S", 0)
     done, transactions, known = [], Asking(), []
-    sender = Handover(
-        transactions,
-        Replica(transactions),
-        HELD,
-        2_000_000,
-        _no_commit,
-        is_member=lambda: bool(known),
-    )
+    sender = sender_of(transactions, is_member=lambda: bool(known))
     sender.write([OutRecord(HELD, None, key=b"old")], OffsetTracker(0))
     sender.hand_over(handed(0, done))
     await sender.start()
@@ -351,14 +342,7 @@ async def test_what_was_written_before_a_long_freeze_is_not_committed_after_it()
     """Frozen between the first look and the commit: nothing of it is visible."""
     answers = [True, False]
     done, transactions = [], Asking()
-    sender = Handover(
-        transactions,
-        Replica(transactions),
-        HELD,
-        2_000_000,
-        _no_commit,
-        is_member=lambda: answers.pop(0) if answers else True,
-    )
+    sender = sender_of(transactions, is_member=lambda: answers.pop(0) if answers else True)
     sender.hand_over(handed(0, done))
     await sender.start()
     async with asyncio.timeout(5):
@@ -373,14 +357,7 @@ async def test_a_partition_that_was_taken_meanwhile_is_not_waited_for(monkeypatc
     """Its new owner is given the events; ours are dropped, and the next ones go."""
     monkeypatch.setattr(handover, "_MEMBER_PAUSE_S", 0)
     done, transactions, known = [], Asking(), []
-    sender = Handover(
-        transactions,
-        Replica(transactions),
-        HELD,
-        2_000_000,
-        _no_commit,
-        is_member=lambda: bool(known),
-    )
+    sender = sender_of(transactions, is_member=lambda: bool(known))
     taken = OffsetTracker(0)
     sender.hand_over(handed(0, done, tracker=taken))
     await sender.start()
@@ -404,14 +381,7 @@ async def test_what_is_said_of_a_partition_goes_with_it(monkeypatch):
     """
     monkeypatch.setattr(handover, "_MEMBER_PAUSE_S", 0)
     done, transactions, known = [], Asking(), []
-    sender = Handover(
-        transactions,
-        Replica(transactions),
-        HELD,
-        2_000_000,
-        _no_commit,
-        is_member=lambda: bool(known),
-    )
+    sender = sender_of(transactions, is_member=lambda: bool(known))
     taken, kept = OffsetTracker(0), OffsetTracker(0)
     sender.hand_over(handed(0, done, tracker=taken))
     sender.write([OutRecord("g.failures", None, key=b"question")], taken)

@@ -29,6 +29,7 @@ class Tail:
     """The held-keys topic, read to its end."""
 
     topic = "g.held-keys"
+    connected = True
     positions: dict[int, int]
 
     def __init__(self):

@@ -237,16 +237,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         found: Mapping[TP, int] = await asyncio.wrap_future(asked)
         return found
 
-    def require_living_tasks(self) -> None:
-        """Look whether the client does its work; before it was started there is nothing to see.
-
-        Raises:
-            DeadClientError: It does not, and will not again.
-
-        """
-        if self._consumer is not None:
-            require_living_tasks(self._consumer)
-
     def subscribed(self) -> frozenset[str]:
         """Return the topics that it is subscribed to."""
         return frozenset(self._ensure_consumer().subscription())
@@ -385,8 +375,14 @@ class Consumer(driver.Consumer):
                 self._tracker(tp, position).position = position
 
     def require_living_client(self) -> None:
-        """See :meth:`ConsumerThread.require_living_tasks`."""
-        self._thread.require_living_tasks()
+        """Look whether the client does its work; before it was started there is nothing to see.
+
+        Raises:
+            DeadClientError: It does not, and will not again.
+
+        """
+        if self._thread._consumer is not None:
+            require_living_tasks(self._thread._consumer)
 
     def end_offset(self, tp: TP) -> int | None:
         """Return the last stable offset that the broker has told, None until it has."""

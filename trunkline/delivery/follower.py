@@ -13,7 +13,7 @@ from mode import Service
 
 from trunkline.connection import KafkaConnection
 from trunkline.delivery.producer_link import explain
-from trunkline.delivery.tail import TopicTail
+from trunkline.delivery.tail import TopicTail, read_to_end
 from trunkline.errors import BrokerError
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 #: Given as a tail's ``replay``: from the beginning.
 FROM_THE_BEGINNING = 2**62
 _RETRY_S = 0.5
-_ASK_AGAIN_S = 0.05
 
 
 class TopicFollower(Service):
@@ -77,17 +76,7 @@ class TopicFollower(Service):
 
     async def read_to_end(self) -> None:
         """Return when all that the topic has now was handed out; waits for the broker."""
-        while True:
-            while not self._tail.connected:
-                await asyncio.sleep(_ASK_AGAIN_S)
-            try:
-                ends = await self._tail.ends()
-            except (KafkaError, BrokerError, TimeoutError):
-                await asyncio.sleep(_RETRY_S)
-                continue
-            while any(self._tail.reached(p) < end for p, end in ends.items()):
-                await asyncio.sleep(_ASK_AGAIN_S)
-            return
+        await read_to_end(lambda: self._tail)
 
     def reread(self) -> None:
         """Forget everything, and read it anew."""

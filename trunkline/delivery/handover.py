@@ -74,11 +74,6 @@ class Handed(NamedTuple):
     done: Callable[[], None]
     tracker: OffsetTracker
 
-    @property
-    def is_ours(self) -> bool:
-        """Whether this worker still has the source partition."""
-        return not self.tracker.closed
-
 
 class Written(NamedTuple):
     """A record about a source partition: a tombstone of a hold, or a question.
@@ -92,11 +87,6 @@ class Written(NamedTuple):
 
     record: OutRecord
     tracker: OffsetTracker
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether this worker still has the source partition."""
-        return not self.tracker.closed
 
 
 _Item = Handed | Written
@@ -186,7 +176,7 @@ class Handover:
 
     async def _send(self, batch: list[_Item]) -> None:
         pause_s = _FIRST_PAUSE_S
-        while batch := [item for item in batch if item.is_ours]:
+        while batch := [item for item in batch if not item.tracker.closed]:
             if not self._is_member():  # others may have been given what this is about
                 await asyncio.sleep(_MEMBER_PAUSE_S)
                 continue

@@ -26,13 +26,12 @@ from models.failures import (
 )
 from trunkline.delivery.holds import Hold
 from trunkline.delivery.producer_link import explain
-from trunkline.delivery.tail import TopicTail
+from trunkline.delivery.tail import TopicTail, read_to_end
 from trunkline.errors import BrokerError
 
 logger = logging.getLogger(__name__)
 
 _RETRY_S = 0.5
-_ASK_AGAIN_S = 0.05
 #: How often it is said that this worker is too old for what stands in the topic.
 _NEWER_S = 10.0
 
@@ -97,15 +96,7 @@ class HeldKeys(Service):
         A transaction that a killed pod left open hides what others committed behind it, so its end
         is waited for: until a pod of the same name is back, or Kafka rolls it back (10 to 20 s).
         """
-        while True:
-            try:
-                ends = await self._tail.ends()
-            except (KafkaError, BrokerError, TimeoutError):
-                await asyncio.sleep(_RETRY_S)
-                continue
-            while any(self._tail.reached(p) < end for p, end in ends.items()):
-                await asyncio.sleep(_ASK_AGAIN_S)
-            return
+        await read_to_end(lambda: self._tail)
 
     async def on_start(self) -> None:
         """Begin to read; does not wait for the broker."""

@@ -14,8 +14,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-#: Time in which nothing may be asked: a request on its way, and clocks that differ in speed.
-_MARGIN = 0.5
+#: For this share of the session timeout an answer counts. The rest is for what is done because of
+#: it, and for clocks that differ in speed.
+_SHARE = 0.5
 
 
 def uptime_s() -> float:
@@ -34,7 +35,7 @@ class Lease:
     """
 
     def __init__(self, session_timeout_s: float, clock: Callable[[], float] = uptime_s) -> None:
-        self._length_s = session_timeout_s * _MARGIN
+        self._length_s = session_timeout_s * _SHARE
         self._clock = clock
         self._asked_at = float("-inf")
 

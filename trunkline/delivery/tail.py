@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from trunkline.connection import KafkaConnection
 from trunkline.delivery.tail_client import end_client, high_watermarks, position_of, start_client
@@ -24,6 +26,8 @@ from trunkline.topics.connecting import quiet_aiokafka
 #: long may have lost its brokers' addresses, so it is made anew from the bootstrap servers.
 _SILENCE_S = 5.0
 _ASK_TIMEOUT_S = 10.0
+_ASK_AGAIN_S = 0.05
+_RETRY_S = 0.5
 _POLL_MS = 250
 _POLL_RECORDS = 200
 #: Larger than the largest record, lest one of those comes alone.
@@ -293,3 +297,23 @@ class TopicTail:
             self._last_answer = (stamp, time.monotonic())
         elif time.monotonic() - self._last_answer[1] > patience_s:
             raise BrokerError(f"Kafka has not answered for {patience_s:g} s")
+
+
+async def read_to_end(current: Callable[[], TopicTail]) -> None:
+    """Return when all that a topic has now was given out; waits for the broker.
+
+    Args:
+        current: Tells by which tail it is read, which may be another one at any moment.
+
+    """
+    while True:
+        while not current().connected:
+            await asyncio.sleep(_ASK_AGAIN_S)
+        try:
+            ends = await current().ends()
+        except (KafkaError, BrokerError, TimeoutError):
+            await asyncio.sleep(_RETRY_S)
+            continue
+        while any(current().reached(p) < end for p, end in ends.items()):
+            await asyncio.sleep(_ASK_AGAIN_S)
+        return

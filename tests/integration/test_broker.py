@@ -81,16 +81,22 @@ async def test_a_commit_that_was_acknowledged_survives_a_kill(own_broker):
             KafkaConnection.plaintext(servers), f"w{number}", f"w{number}", request_timeout_s=1
         )
 
-    async def write(number):
-        writer = transactions(number)
-        try:
-            await writer.open()
-            for count in itertools.count(len(acknowledged)):
-                value = b"%d-%d" % (number, count)
-                await writer.transact([OutRecord("t", value, key=b"%d" % key) for key in range(6)])
-                acknowledged.add(value)
-        except (BrokerError, TransactionLostError):
-            await writer.close()
+    async def write(number, life):
+        counts = itertools.count()
+        while True:  # a second is not always enough for a broker that has just come
+            writer = transactions(number)
+            try:
+                await writer.open()
+                for count in counts:
+                    value = b"%d-%d-%d" % (life, number, count)
+                    await writer.transact(
+                        [OutRecord("t", value, key=b"%d" % key) for key in range(6)]
+                    )
+                    acknowledged.add(value)
+            except (BrokerError, TransactionLostError):
+                continue
+            finally:
+                await writer.close()
 
     async def end_what_is_open(number):
         owner = transactions(number)
@@ -101,12 +107,14 @@ async def test_a_commit_that_was_acknowledged_survives_a_kill(own_broker):
         found = Counter(await values_in(servers, "t"))
         return all(found[value] == 6 for value in acknowledged)
 
-    for _ in range(2):
-        writers = [asyncio.create_task(write(number)) for number in range(12)]
+    for life in range(2):
+        writers = [asyncio.create_task(write(number, life)) for number in range(12)]
         enough = len(acknowledged) + 200
         await eventually(lambda: len(acknowledged) > enough, 60, "transactions")  # noqa: B023  # called at once
         await asyncio.to_thread(broker.kill)
-        await asyncio.gather(*writers)
+        for writer in writers:
+            writer.cancel()
+        await asyncio.gather(*writers, return_exceptions=True)
         await asyncio.to_thread(broker.restart_node, 0)
         await asyncio.gather(*(end_what_is_open(number) for number in range(12)))
         await eventually(is_whole, 10, "every acknowledged transaction")

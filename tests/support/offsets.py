@@ -16,14 +16,15 @@ async def committed_offsets(servers: str, group: str, topic: str) -> dict[int, i
 
 
 async def wait_all_committed(servers: str, group: str, topic: str, timeout_s: float = 20) -> None:
-    """Wait until the group has committed everything that stands in the topic now."""
-    ends = {p: end for p, end in (await end_offsets(servers, topic)).items() if end}
+    """Wait until the group has committed everything that stands in the topic, also what comes."""
+    ends: dict[int, int] = {}
     last: dict[int, int] = {}
 
     async with admin(servers) as client:
 
         async def all_committed() -> bool:
             last.update(await _committed(client, group, topic))
+            ends.update((p, end) for p, end in (await end_offsets(servers, topic)).items() if end)
             return {p: offset for p, offset in last.items() if offset} == ends
 
         try:

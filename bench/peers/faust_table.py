@@ -1,13 +1,20 @@
-"""A stock Faust agent that keeps its retries in a table: one table write and one send per failure.
+"""Stock Faust agents that keep retry counts in a table: a table write and a send per failure.
 
-python faust_table.py '{"servers", "topic", "dead_letters", "group", "count", "good", "folder"}'
+python faust_table.py '{"servers", "topic", "dead_letters", "group", "count", "good", "folder",
+                        "counts"}'
 
 As Faust's documentation has it: a Record, ``async for`` over the stream, ``app.Table`` with its
-changelog in Kafka, ``await topic.send``. The attempts of an event follow each other at once, in the
-agent; then its count is written to the table, durably, and the event goes to the dead letters. This
-is the least that a durable count costs in Faust: a count after each attempt is three writes more.
-While an event is tried, everything behind it waits. Faust acknowledges an event also when the agent
-was cancelled half-way.
+changelog in Kafka, ``await topic.send``. By "counts":
+
+- "each": each attempt's count is durable before the next attempt, as it is with us: an attempt that
+  failed is counted in the table, and the event sent to a topic of retries, which the same agent
+  reads; after the last retry it is sent to the dead letters. One table write and one send for each
+  event that fails.
+- "once": the attempts follow each other at once in the agent, counted in memory; after the last one
+  the sum is written to the table, and the event sent to the dead letters. While an event is tried,
+  everything behind it waits, and a worker that dies forgets the counts.
+
+Faust acknowledges an event also when the agent was cancelled half-way.
 """
 
 from __future__ import annotations
@@ -39,11 +46,13 @@ app = faust.App(
     web_enabled=False,
 )
 events = app.topic(job["topic"], value_type=UserRegistered)
+again = app.topic(f"{job['group']}.again", value_type=UserRegistered)
+sources = app.topic(*events.topics, *again.topics, value_type=UserRegistered)
 dead_letters = app.topic(job["dead_letters"], value_type=UserRegistered)
 retries = app.Table("retries", default=int, partitions=PARTITIONS)
 
 seen = bytearray(job["count"])
-counts = dict.fromkeys(("handled", "distinct", "attempts"), 0)
+counts = dict.fromkeys(("handled", "distinct", "attempts", "done"), 0)
 
 
 def say(**line: float) -> None:
@@ -65,7 +74,7 @@ async def handle(event: UserRegistered) -> None:
             say(good_at=time.time())
 
 
-async def take(event: UserRegistered) -> None:
+async def count_once(event: UserRegistered) -> None:
     attempts = 0
     while True:
         try:
@@ -76,18 +85,35 @@ async def take(event: UserRegistered) -> None:
                 continue
             retries[event.userId] += attempts
             await dead_letters.send(key=event.userId, value=event)
+        counts["done"] += 1
         return
 
 
-@app.agent(events)
+async def count_each(event: UserRegistered) -> None:
+    try:
+        await handle(event)
+    except ValueError:
+        attempts = retries[event.userId] + 1
+        retries[event.userId] = attempts
+        if attempts <= MAX_RETRIES:
+            await again.send(key=event.userId, value=event)
+            return
+        await dead_letters.send(key=event.userId, value=event)
+    counts["done"] += 1
+
+
+take = {"each": count_each, "once": count_once}[job["counts"]]
+
+
+@app.agent(sources if job["counts"] == "each" else events)
 async def consume(stream):
-    delivered = 0
+    began = False
     async for event in stream:
-        if not delivered:
+        if not began:
+            began = True
             say(began_at=time.time())
         await take(event)
-        delivered += 1
-        if delivered >= job["count"]:
+        if counts["done"] == job["count"]:
             say(through_at=time.time())
 
 

@@ -76,7 +76,8 @@ class Pod:
 
         Args:
             kafka_is_well: The pod must then end well. Else it may also end hard when its time is up
-                (``TRUNKLINE_SHUTDOWN_TIMEOUT_S``), or while it is still being loaded.
+                (``TRUNKLINE_SHUTDOWN_TIMEOUT_S``; by the alarm when its threads are gone already),
+                or while it is still being loaded.
 
         """
         try:
@@ -85,7 +86,8 @@ class Pod:
             self.deaths.append(f"{self.name} did not end 20 s after SIGTERM\n{self._worker.tail()}")
             self.kill()
             return
-        excused = code == -signal.SIGTERM or (code == 1 and _ENDED_HARD in self._worker.tail(1))
+        hard = code == 1 and _ENDED_HARD in self._worker.tail(1)
+        excused = hard or code in {-signal.SIGTERM, -signal.SIGALRM}
         if code and (kafka_is_well or not excused):
             self.deaths.append(f"{self.name} ended with {code} on SIGTERM\n{self._worker.tail()}")
 
@@ -102,8 +104,10 @@ class Pod:
         self._signal(signal.SIGCONT)
 
     def show_tasks(self) -> None:
-        """Let it write what all of its threads and tasks wait for into its log."""
-        self._signal(signal.SIGUSR1)
+        """Let it write what all of its threads and tasks wait for into its log, if it can yet."""
+        process = self._worker.process
+        if process is not None and _catches(process.pid, signal.SIGUSR1):
+            self._signal(signal.SIGUSR1)
 
     def look(self) -> None:
         """Start it again when it ended without being told to, and note that it did."""
@@ -119,3 +123,13 @@ class Pod:
     def _signal(self, number: int) -> None:
         if self._worker.process is not None and self._worker.returncode is None:
             self._worker.process.send_signal(number)
+
+
+def _catches(pid: int, number: signal.Signals) -> bool:
+    """Return whether a process has a handler for a signal; without one it would end by it."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text("ascii")
+    except OSError:
+        return False
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)

@@ -48,6 +48,7 @@ from tables.retry_store import RetriesStore
 from trunkline.delivery import app as ours_app
 from trunkline.delivery import faust_internals as ours
 from trunkline.delivery import faust_tables as ours_tables
+from trunkline.delivery.consumer_thread import ConsumerThread
 from trunkline.delivery.header_names import LenientBatch, TolerantRecords
 
 HELP = "see the text at the top of tests/unit/test_faust_contract.py"
@@ -56,7 +57,7 @@ PINNED = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0", "mode-streaming": "
 #: Ours, and what it overrides: after a rename nobody would call ours any more.
 OVERRIDES = {
     ours.BatchTopic: ("__init__", "_compile_decode"),
-    ours.ConsumerThread: ("_create_worker_consumer", "_commit", "on_start", "on_thread_stop"),
+    ConsumerThread: ("_create_worker_consumer", "_commit", "on_start", "on_thread_stop"),
     ours.Consumer: (
         "__init__",
         "_new_consumer_thread",

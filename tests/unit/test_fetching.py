@@ -7,34 +7,17 @@ from types import SimpleNamespace
 
 import pytest
 from faust.types import TP
-from mode.threads import QueueServiceThread
 
-from trunkline.delivery import faust_internals as ours
+from tests.support.consumer_thread import ClientlessThread
 
 PLACE = TP("t", 0)
 RECORD = SimpleNamespace(offset=7, timestamp=1_000, timestamp_type=0, value=b"{}")
 
 
-class Thread(ours.ConsumerThread):
-    """A consumer's thread without a client."""
-
-    def __init__(self):
-        self._fetching = set()
-        self.fetches = []
-        QueueServiceThread.__init__(self)
-
-    def __post_init__(self):
-        """Have nothing to do with the consumer that Faust wants here."""
-
-    async def on_start(self):
-        """Start no client."""
-
-    async def on_thread_stop(self):
-        """Stop the queue alone."""
-        await self.method_queue.stop()
+class Thread(ClientlessThread):
+    """Its client has one record for every generation."""
 
     async def _fetch(self, active, timeout_s, generation):
-        self.fetches.append(generation)
         if generation < 0:
             raise ValueError("no such generation")
         return {PLACE: [RECORD]}, {PLACE: 8}

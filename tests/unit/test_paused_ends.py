@@ -6,30 +6,17 @@ import asyncio
 
 import pytest
 from faust.types import TP
-from mode.threads import QueueServiceThread
 
+from tests.support.consumer_thread import ClientlessThread
 from trunkline.delivery import faust_internals as ours
 
 PLACE = TP("t", 0)
 
 
-class Thread(ours.ConsumerThread):
+class Thread(ClientlessThread):
     """A consumer's thread whose brokers never answer a question for ends."""
 
-    def __init__(self):
-        # Without the consumer that the classes between want.
-        QueueServiceThread.__init__(self)
-        self.asked = self.given_up = 0
-
-    def __post_init__(self):
-        """Have nothing to do with the consumer that Faust wants here."""
-
-    async def on_start(self):
-        """Start no client."""
-
-    async def on_thread_stop(self):
-        """Stop the queue alone."""
-        await self.method_queue.stop()
+    asked = given_up = 0
 
     async def _highwaters(self, _):
         self.asked += 1

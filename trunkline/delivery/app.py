@@ -17,16 +17,12 @@ from faust.types import TP
 from mode import Service
 
 from trunkline.delivery.client_tasks import DeadClientError
+from trunkline.delivery.consumer_thread import CLOSE_TIMEOUT_S
 from trunkline.delivery.deadline import Deadline
 from trunkline.delivery.dispatch import Dispatcher
 from trunkline.delivery.draining import Drain
 from trunkline.delivery.failing import FailingEvents, make_target
-from trunkline.delivery.faust_internals import (
-    CLOSE_TIMEOUT_S,
-    BatchTopic,
-    Transport,
-    set_current_event,
-)
+from trunkline.delivery.faust_internals import BatchTopic, Transport, set_current_event
 from trunkline.delivery.faust_security import faust_credentials
 from trunkline.delivery.faust_tables import TableManager
 from trunkline.delivery.gate import BrokerGate, abort, require_free_port

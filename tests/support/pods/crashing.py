@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tables.retry_partition import RetriesPartition
-from trunkline.delivery.faust_internals import ConsumerThread
+from trunkline.delivery.consumer_thread import ConsumerThread
 from trunkline.delivery.fenced import FencedTransactions
 from trunkline.delivery.keeper import HoldKeeper
 from trunkline.delivery.producer_call import OutRecord

@@ -28,6 +28,7 @@ _PORTS = (
     *("KAFKA_1_PORT", "KAFKA_2_PORT", "KAFKA_3_PORT", "AUTH_SERVICE_PORT", "ORDER_SERVICE_PORT"),
     *("WEB_SERVICE_PORT", "MOBILE_SERVICE_PORT", "DLQ_PORT", "CONSOLE_PORT"),
 )
+_ASKED_AT_MOST = 5
 #: A process's own, and the next run's again, which removes what a killed one left behind.
 _PROJECT = f"trunkline-test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 
@@ -95,13 +96,28 @@ class System:
         (pod,) = self.pods(service)
         return pod
 
-    def sql(self, statement: str) -> list[list[str]]:
-        """Run a statement in PostgreSQL; return its rows."""
+    def sql(self, query: str) -> list[list[str]]:
+        """Return a query's rows in PostgreSQL.
+
+        On a busy machine Docker may lose what a short command printed, and still say that it went
+        well: psql's last line tells that nothing is missing.
+        """
+        for _ in range(_ASKED_AT_MOST):
+            *lines, last = self._psql(query, "\\echo whole").splitlines() or [""]
+            if last == "whole":
+                return [line.split("\t") for line in lines]
+        raise AssertionError(f"Docker lost what psql printed, {_ASKED_AT_MOST} times")
+
+    def execute(self, statement: str) -> None:
+        """Run a statement in PostgreSQL that returns nothing."""
+        self._psql(statement)
+
+    def _psql(self, *commands: str) -> str:
         (postgres,) = self.containers("postgres")
         command = ["psql", "-U", "trunkline", "-AtqF", "\t", "-v", "ON_ERROR_STOP=1"]
-        code, printed = postgres.exec_run([*command, "-c", statement])
+        code, printed = postgres.exec_run([*command, *(f"--command={c}" for c in commands)])
         assert code == 0, printed.decode()
-        return [line.split("\t") for line in printed.decode().splitlines()]
+        return printed.decode()
 
     def trunkline(self, *arguments: str) -> Any:
         """Run a command of ``trunkline`` in the dlq pod; return the JSON that it prints."""

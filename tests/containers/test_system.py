@@ -174,7 +174,7 @@ async def test_a_failing_event_is_retried_becomes_a_dead_letter_and_is_redriven(
     system: System,
 ) -> None:
     """The database refuses a user's row until it is mended; the redrive stores it, once."""
-    system.sql(
+    system.execute(
         "create function refuse() returns trigger language plpgsql as "
         "$$ begin raise unique_violation using message = 'quota exceeded'; end $$; "
         "create trigger drill before insert on registered_users for each row "
@@ -193,7 +193,7 @@ async def test_a_failing_event_is_retried_becomes_a_dead_letter_and_is_redriven(
     assert (letter["group"], letter["attempts"]) == ("db-server-group", 4)
     assert "quota exceeded" in str(letter["message"])
 
-    system.sql("drop trigger drill on registered_users")
+    system.execute("drop trigger drill on registered_users")
     redriven = system.trunkline("dlq", "redrive", "--topic", REGISTERED, "--yes")
     assert redriven["redriven"] == 1
     await eventually(lambda: count(system, "drill") == (1, 1), 120, what="the redriven event's row")

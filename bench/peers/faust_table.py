@@ -7,7 +7,7 @@ As Faust's documentation has it: a Record, ``async for`` over the stream, ``app.
 changelog in Kafka, ``await topic.send``. By "counts":
 
 - "each": each attempt's count is durable before the next attempt, as it is with us: an attempt that
-  failed is counted in the table, and the event sent to a topic of retries, which the same agent
+  failed is counted in the table, and the event sent to a topic of retries, which another agent
   reads; after the last retry it is sent to the dead letters. One table write and one send for each
   event that fails.
 - "once": the attempts follow each other at once in the agent, counted in memory; after the last one
@@ -46,8 +46,9 @@ app = faust.App(
     web_enabled=False,
 )
 events = app.topic(job["topic"], value_type=UserRegistered)
-again = app.topic(f"{job['group']}.again", value_type=UserRegistered)
-sources = app.topic(*events.topics, *again.topics, value_type=UserRegistered)
+again = app.topic(
+    f"{job['group']}.again", value_type=UserRegistered, partitions=PARTITIONS, internal=True
+)
 dead_letters = app.topic(job["dead_letters"], value_type=UserRegistered)
 retries = app.Table("retries", default=int, partitions=PARTITIONS)
 
@@ -74,6 +75,12 @@ async def handle(event: UserRegistered) -> None:
             say(good_at=time.time())
 
 
+def done() -> None:
+    counts["done"] += 1
+    if counts["done"] == job["count"]:
+        say(through_at=time.time())
+
+
 async def count_once(event: UserRegistered) -> None:
     attempts = 0
     while True:
@@ -85,7 +92,7 @@ async def count_once(event: UserRegistered) -> None:
                 continue
             retries[event.userId] += attempts
             await dead_letters.send(key=event.userId, value=event)
-        counts["done"] += 1
+        done()
         return
 
 
@@ -99,13 +106,22 @@ async def count_each(event: UserRegistered) -> None:
             await again.send(key=event.userId, value=event)
             return
         await dead_letters.send(key=event.userId, value=event)
-    counts["done"] += 1
+    done()
 
 
-take = {"each": count_each, "once": count_once}[job["counts"]]
+if job["counts"] == "each":
+    take = count_each
+
+    @app.agent(again)
+    async def consume_again(stream):
+        async for event in stream:
+            await count_each(event)
+
+else:
+    take = count_once
 
 
-@app.agent(sources if job["counts"] == "each" else events)
+@app.agent(events)
 async def consume(stream):
     began = False
     async for event in stream:
@@ -113,8 +129,6 @@ async def consume(stream):
             began = True
             say(began_at=time.time())
         await take(event)
-        if counts["done"] == job["count"]:
-            say(through_at=time.time())
 
 
 @app.service

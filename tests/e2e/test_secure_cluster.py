@@ -86,8 +86,7 @@ async def test_the_other_services_start_with_exactly_the_printed_rights(
                 servers=environment["KAFKA_BOOTSTRAP_SERVERS"],
                 namespace=stage.topology.namespace,
                 directory=tmp_path,
-                # An empty variable counts as unset: nothing of the operator's is left.
-                env={name: "" for name in os.environ if name.startswith("KAFKA_")} | environment,
+                env=without_the_operators(environment),
             )
             for service, environment in zip(services, known_by, strict=True)
         ]
@@ -103,6 +102,11 @@ async def test_the_other_services_start_with_exactly_the_printed_rights(
 
     assert status == 200, body
     assert_clean(tmp_path, secure_kafka)
+
+
+def without_the_operators(environment):
+    """Return it without what the test process has itself: an empty variable counts as unset."""
+    return {name: "" for name in os.environ if name.startswith("KAFKA_")} | environment
 
 
 def wrong(secure, case):
@@ -121,6 +125,10 @@ def wrong(secure, case):
         "password with PLAIN": (
             secure.user("engine", "PLAIN", KAFKA_SASL_PASSWORD="wrong"),
             "it refuses user 'engine' with PLAIN",
+        ),
+        "token": (
+            secure.token("engine", life_s=-60),
+            "it refuses the OAUTHBEARER token",
         ),
         "authority": (
             {**admin, "KAFKA_SSL_CA_FILE": str(secure.folder / "clients-ca.pem")},
@@ -144,6 +152,7 @@ def wrong(secure, case):
         "password",
         "user",
         "password with PLAIN",
+        "token",
         "authority",
         "plaintext to TLS",
         "no certificate",
@@ -166,8 +175,9 @@ async def test_a_refusal_names_what_is_wrong_and_what_to_do(secure_kafka, case):
     [
         ({"KAFKA_SASL_PASSWORD": "wrong-s3cret"}, "it refuses user 'engine'"),
         ({}, "does not give user 'engine' all rights"),
+        (None, "it refuses the OAUTHBEARER token"),
     ],
-    ids=["wrong password", "no rights"],
+    ids=["wrong password", "no rights", "expired token"],
 )
 async def test_a_worker_that_is_refused_ends_and_says_so(
     secure_kafka, namespace, tmp_path, changes, said
@@ -178,7 +188,11 @@ async def test_a_worker_that_is_refused_ends_and_says_so(
         servers=secure_kafka.servers,
         namespace=namespace,
         directory=tmp_path,
-        env=secure_kafka.user("engine", **changes),
+        env=without_the_operators(
+            secure_kafka.token("engine", life_s=-60)
+            if changes is None
+            else secure_kafka.user("engine", **changes)
+        ),
     )
     worker.start()
 
@@ -190,7 +204,7 @@ async def test_a_worker_that_is_refused_ends_and_says_so(
     assert "Traceback" not in text
     assert "s3cret" not in text
     assert_no_password(text, secure_kafka)
-    if not changes:
+    if changes == {}:
         assert f"missing: Read on group {namespace}.engine-group" in text
         assert "trunkline topics acls --service engine --apply" in text
 

@@ -19,6 +19,7 @@ import mode
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection, OAuthAuthenticator
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator, NoGroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
@@ -50,6 +51,7 @@ from trunkline.delivery import faust_internals as ours
 from trunkline.delivery import faust_tables as ours_tables
 from trunkline.delivery.consumer_thread import ConsumerThread
 from trunkline.delivery.header_names import LenientBatch, TolerantRecords
+from trunkline.security import challenge
 
 HELP = "see the text at the top of tests/unit/test_faust_contract.py"
 PINNED = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0", "mode-streaming": "0.7.1"}
@@ -87,6 +89,7 @@ OVERRIDES = {
         "on_rebalance_end",
     ),
     LenientBatch: ("_read_msg",),
+    challenge.OAuthAuthenticator: ("step",),
     ours_tables.TableManager: ("add",),
     RetriesTable: ("_new_store_by_url", "on_rebalance", "on_key_set", "on_key_del", "on_clear"),
     RetriesStore: (
@@ -270,6 +273,15 @@ READ = {
         "_batches does its work; TolerantBatch.__iter__ relies on it",
     ),
     _DefaultRecordBatchPy._read_msg: ("894f0010", "LenientBatch._read_msg replaces it"),
+    AIOKafkaConnection._do_sasl_handshake: (
+        "427f2c9e",
+        "challenge.OAuthAuthenticator is given the challenge, and what it returns is sent",
+    ),
+    AIOKafkaConnection.authenticator_oauth: (
+        "8b0eae77",
+        "hear_refusals replaces the class it looks up",
+    ),
+    OAuthAuthenticator.step: ("b87c286b", "challenge.OAuthAuthenticator.step comes before it"),
     AddPartitionsToTxnHandler.handle_response: (
         "509a775f",
         "producer_link.py shortens BACKOFF_OVERRIDE, which it reads from its module",

@@ -84,8 +84,10 @@ def _sasl(given: Given) -> dict[str, Any]:
 
 def _token_provider(given: Given) -> Any:
     # HTTP and Kafka clients, which only this needs: a command starts sooner without.
+    from trunkline.security.challenge import hear_refusals  # noqa: PLC0415
     from trunkline.security.tokens import ClientCredentials, TokenFile  # noqa: PLC0415
 
+    hear_refusals()
     file, url = given["kafka_sasl_oauth_token_file"], given["kafka_sasl_oauth_token_url"]
     if (file is None) == (url is None):
         raise ConfigurationError(

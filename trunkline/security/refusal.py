@@ -114,7 +114,10 @@ def _refused(error: BaseException, connection: KafkaConnection) -> str | None:
 def _not_authenticated(error: BaseException, options: Mapping[str, Any]) -> str:
     mechanism, user = options["sasl_mechanism"], options.get("sasl_plain_username")
     if mechanism == "OAUTHBEARER":
-        return f"it refuses the OAUTHBEARER token ({error})"
+        return (
+            f"it refuses the OAUTHBEARER token ({error}): it may have expired, or be for another "
+            "audience; see KAFKA_SASL_OAUTH_TOKEN_FILE or KAFKA_SASL_OAUTH_TOKEN_URL"
+        )
     return (
         f"it refuses user {user!r} with {mechanism}: wrong KAFKA_SASL_USERNAME or "
         "KAFKA_SASL_PASSWORD"

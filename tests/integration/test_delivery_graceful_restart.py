@@ -33,6 +33,7 @@ async def test_restarts_without_loss_or_repetition(kafka, namespace, tmp_path, s
         enough.set()
         published = await publishing
         pod = group.start(**shape)
+        await pod.wait_ready()  # maybe nothing is left to be handled
         await group.wait_handled(published)
         await group.wait_committed()
         code, _ = await pod.terminate()

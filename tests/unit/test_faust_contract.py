@@ -42,6 +42,7 @@ from faust.transport.consumer import ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import ConsumerMessage
 from mode.threads import QueueServiceThread
+from mode.worker import Worker as ModeWorker
 
 from tables.retries import RetriesTable
 from tables.retry_files import RetryOptions
@@ -77,6 +78,7 @@ OVERRIDES = {
         "install_signal_handlers",
         "on_setup_root_logger",
         "on_startup_finished",
+        "_sentinel_task",
         "_on_sigterm",
     ),
     ours_app.DeliveryApp: (
@@ -90,7 +92,7 @@ OVERRIDES = {
     ),
     LenientBatch: ("_read_msg",),
     challenge.OAuthAuthenticator: ("step",),
-    ours_tables.TableManager: ("add",),
+    ours_tables.TableManager: ("add", "on_start"),
     RetriesTable: ("_new_store_by_url", "on_rebalance", "on_key_set", "on_key_del", "on_clear"),
     RetriesStore: (
         "_set",
@@ -121,7 +123,7 @@ USED = {
     ),
     Conductor: "acking_topics acks_enabled_for",
     Stream: "current_event get_active_stream noack",
-    TableManager: "_changelogs _channels changelog_topics",
+    TableManager: "_changelogs _channels _update_channels changelog_topics recovery",
     RocksDBStore: "_dbs offset_key partition_path",
     RocksDBOptions: "as_options open",
     mode.Service: "add_future beacon mundane_level should_stop sleep",
@@ -240,6 +242,13 @@ READ = {
     faust.App._producer_flush: ("72c915b5", "DeliveryApp._producer_flush limits it in time"),
     faust.App.on_rebalance_end: ("4e3e7296", "DeliveryApp.on_rebalance_end logs behind it"),
     TableManager.add: ("26beea73", "TableManager.add takes the changelog out behind it"),
+    TableManager.on_start: ("c39281f8", "TableManager.on_start does the same without its sleep"),
+    Conductor._subscriber.fun: (
+        "d78dabbb",
+        "TableManager.on_start: it waits for the agents and for _update_channels, then subscribes",
+    ),
+    ModeWorker._shutdown_loop: ("d88979a8", "_sentinel_task is the last thing that it runs"),
+    ModeWorker._sentinel_task: ("1f601d80", "DeliveryWorker._sentinel_task replaces it"),
     TableManager._update_channels: (
         "f1159fe2",
         "makes a channel for each table that has none; starts all",

@@ -107,12 +107,17 @@ class Consumer(driver.Consumer):
             await asyncio.sleep(_RECHECK_S)
             return
         generation = self.app.consumer_generation_id
-        timeout_s = _POLL_S if len(fetchable) == len(active) else _RECHECK_S
+        batched = self.app.batched_topics
+        # The first answer of an assignment tells where its partitions stand, and lets those begin
+        # that have something to do without records (retries): it waits for none.
+        hurries = len(fetchable) < len(active) or any(
+            tp not in self.trackers for tp in fetchable if tp.topic in batched
+        )
+        timeout_s = _RECHECK_S if hurries else _POLL_S
         records, positions = await self._thread.fetch(fetchable, timeout_s, generation)
         if self._is_stale(generation):
             # Dropped unhandled, so nothing of it is committed; the next assignment fetches it.
             return
-        batched = self.app.batched_topics
         for tp, found in records.items():
             if tp.topic not in batched:
                 await self._deliver_singly(tp, found, generation)

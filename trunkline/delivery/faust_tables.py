@@ -20,6 +20,18 @@ class TableManager(FaustTableManager):
         """Whether Faust has tables to recover; without any it resumes the streams at once."""
         return bool(self._changelogs)
 
+    async def on_start(self) -> None:
+        """Register the tables, upon which the worker joins its group.
+
+        Stock Faust sleeps for a second before; tables of our kind have nothing to wait for, and
+        agents have registered their topics when this starts.
+        """
+        if self._changelogs:
+            await super().on_start()
+        else:
+            await self._update_channels()
+            await self.recovery.start()
+
     def add(self, table: Any) -> Any:
         """Add a table; one that recovers itself gets no changelog channel."""
         added = super().add(table)

@@ -14,7 +14,7 @@ from aiokafka import conn
 _ACKNOWLEDGED = b"\x01"
 
 
-class OAuthAuthenticator(conn.OAuthAuthenticator):  # type: ignore[misc] # has no types
+class OAuthAuthenticator(conn.OAuthAuthenticator):
     """Acknowledges the challenge, so that the broker's error comes."""
 
     _acknowledged = False

@@ -60,6 +60,7 @@ from trunkline.topics.rights import check_service_rights
 from trunkline.topology import Service, Topology
 from trunkline.tracing.setup import tracing_for
 from trunkline.web.dead_letters import dead_letter_routes
+from trunkline.web.farewell import send_answers_to_the_end
 from trunkline.web.notifications import HubLimits, NotificationHub
 from trunkline.web.publish import publish_routes
 from trunkline.web.safety.access import Access
@@ -329,6 +330,7 @@ class _Wiring:
 
         def add_routes(server: Any) -> None:
             secure(server.web_app, self.access)
+            send_answers_to_the_end(server._runner, server.web_app)
             server.web_app.add_routes(routes)
 
         self.app.on_webserver_init = add_routes

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.support.secure import SecureStage, connection
 from tests.support.waiting import eventually
 from trunkline.delivery.producer import OutRecord
+from trunkline.security.refusal import why_refused
 from trunkline.topics.acl_changes import grant, revoke
 from trunkline.topics.acls import Acl, Rights
 from trunkline.topics.administration import read_topics
@@ -168,6 +171,25 @@ async def test_a_refusal_names_what_is_wrong_and_what_to_do(secure_kafka, case):
     assert said in text
     assert "refuses us" in text
     assert_no_password(text, secure_kafka)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "OAUTHBEARER"])
+async def test_not_even_the_log_of_all_requests_shows_a_credential(secure_kafka, caplog, mechanism):
+    """With ``-l debug`` aiokafka logs what it sends, and these two send what they have."""
+    if mechanism == "PLAIN":
+        environment = secure_kafka.user("engine", mechanism)
+        credential = environment["KAFKA_SASL_PASSWORD"]
+    else:
+        environment = secure_kafka.token("engine")
+        file = Path(environment["KAFKA_SASL_OAUTH_TOKEN_FILE"])
+        credential = file.read_text()  # noqa: ASYNC240 - a line, locally
+
+    with caplog.at_level(logging.DEBUG, "aiokafka"):
+        server = secure_kafka.servers.split(",")[0]
+        assert await why_refused(server, connection(environment)) is None
+
+    assert "SaslAuthenticateRequest_v" in caplog.text
+    assert credential not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ async def test_a_commit_that_was_acknowledged_survives_a_kill(own_broker):
                     )
                     acknowledged.add(value)
             except (BrokerError, TransactionLostError):
-                continue
+                await asyncio.sleep(0.05)
             finally:
                 await writer.close()
 
@@ -114,7 +114,8 @@ async def test_a_commit_that_was_acknowledged_survives_a_kill(own_broker):
         await asyncio.to_thread(broker.kill)
         for writer in writers:
             writer.cancel()
-        await asyncio.gather(*writers, return_exceptions=True)
+        ends = await asyncio.gather(*writers, return_exceptions=True)
+        assert {type(end) for end in ends} == {asyncio.CancelledError}
         await asyncio.to_thread(broker.restart_node, 0)
         await asyncio.gather(*(end_what_is_open(number) for number in range(12)))
         await eventually(is_whole, 10, "every acknowledged transaction")

@@ -9,6 +9,7 @@ import pytest
 from faust.types import TP
 
 from tests.support.consumer_thread import ClientlessThread
+from trunkline.delivery import faust_internals as ours
 
 PLACE = TP("t", 0)
 RECORD = SimpleNamespace(offset=7, timestamp=1_000, timestamp_type=0, value=b"{}")
@@ -58,3 +59,50 @@ async def test_a_fetch_that_nobody_waits_for_takes_nothing():
     thread._begin_fetch(given_up, {PLACE}, 1.0, 1)
 
     assert not thread._fetching
+
+
+class Fetches:
+    """A thread that notes how long each fetch would wait for records."""
+
+    def __init__(self):
+        self.waited_s = []
+
+    async def fetch(self, tps, timeout_s, generation):
+        self.waited_s.append(timeout_s)
+        return {}, dict.fromkeys(tps, 0) if len(self.waited_s) > 1 else {}
+
+
+async def test_a_new_assignment_does_not_wait_for_records_until_all_of_it_has_begun(monkeypatch):
+    """Retries stand on partitions that nothing is published to: they are opened at once."""
+    opened = []
+    consumer = ours.Consumer.__new__(ours.Consumer)
+    consumer._thread = thread = Fetches()
+    consumer.trackers, consumer.rounds, consumer._unreadable_until = {}, 0, {}
+    consumer._committed_offset = {PLACE: None}
+    consumer._begun_generation, consumer._begins_until = -1, 0.0
+    consumer.flow_active = True
+    consumer._get_active_partitions = lambda: {PLACE}
+    consumer.app = SimpleNamespace(
+        batched_topics=frozenset({"t"}),
+        consumer_generation_id=1,
+        rebalancing=False,
+        is_paused=lambda _: False,
+        max_unfinished=10,
+        max_unfinished_bytes=10,
+        dispatcher=SimpleNamespace(opened=lambda tp, _: opened.append(tp)),
+    )
+
+    for _ in range(3):
+        await consumer._fetch_once()
+    assert thread.waited_s == [ours._RECHECK_S, ours._RECHECK_S, ours._POLL_S]
+    assert opened == [PLACE]
+
+    consumer.trackers.clear()  # as a rebalance does
+    consumer.app.consumer_generation_id = 2
+    await consumer._fetch_once()
+    assert thread.waited_s[-1] == ours._RECHECK_S
+
+    consumer.trackers.clear()
+    consumer._begins_until = 0.0  # a leader has been away since
+    await consumer._fetch_once()
+    assert thread.waited_s[-1] == ours._POLL_S

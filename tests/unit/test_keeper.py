@@ -74,7 +74,7 @@ class World:
             held_keys_topic="g.held-keys",
         )
         self.tracker = OffsetTracker(0)
-        self.tracker.committed = committed
+        self.tracker.begin(None if committed < 0 else committed)
         self.source = self.keeper.source(
             "t", 0, self.tracker, ordered=True, retries=lambda kind: kind == "transient"
         )
@@ -139,6 +139,16 @@ async def test_without_a_commit_of_the_group_the_holds_are_of_another_topic():
     await world.source.take_over()
     assert world.verdict(3) == "handle"
     assert world.written.tombstones() == [KEY, RELEASE]
+
+
+async def test_a_commit_of_this_assignment_makes_no_hold_believed():
+    """An empty partition is committed too: its topic may have been made anew for all that."""
+    world = World(committed=-1)
+    world.hold(0, 5)
+    world.tracker.commit_done(0)
+    await world.source.take_over()
+    assert world.verdict(3) == "handle"
+    assert world.written.tombstones() == [KEY]
 
 
 @pytest.mark.parametrize(("offset", "verdict"), [(5, "handle"), (3, "park"), (9, "park")])

@@ -67,6 +67,18 @@ async def test_an_old_token_is_replaced(endpoint):
     assert [await provider.token(), await provider.token()] == ["first", "second"]
 
 
+async def test_a_token_that_a_broker_refused_is_replaced(endpoint):
+    """Whoever signs tokens may have changed its keys."""
+    url, _, answers = endpoint
+    answers += [(200, {"access_token": name, "expires_in": 300}) for name in ("first", "second")]
+    provider = credentials(url)
+
+    tokens = [await provider.token(), await provider.token()]
+    provider.forget()
+
+    assert [*tokens, await provider.token()] == ["first", "first", "second"]
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [

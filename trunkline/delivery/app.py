@@ -13,6 +13,7 @@ from typing import Any
 import faust
 from faust.app.base import BootStrategy
 from faust.exceptions import ConsumerNotStarted, ProducerSendError
+from faust.topics import Topic as FaustTopic
 from faust.types import TP
 from mode import Service
 
@@ -95,9 +96,11 @@ class DeliveryWorker(faust.Worker):
 
     async def _sentinel_task(self) -> None:
         """Let cancelled tasks end, which is all that the second is for that stock Faust sleeps."""
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        if left:
-            await asyncio.wait(left, timeout=_LAST_TASKS_S)
+        deadline = time.monotonic() + _LAST_TASKS_S
+        while left := asyncio.all_tasks() - {asyncio.current_task()}:
+            if time.monotonic() > deadline:
+                return
+            await asyncio.wait(left, timeout=deadline - time.monotonic())
         await asyncio.sleep(0)  # what was closed last is told so
 
     def _on_sigterm(self) -> None:
@@ -250,6 +253,14 @@ class DeliveryApp(faust.App):
         self.timer(_LOOK_S)(self._look_at_guards)
         self.timer(_LOOK_S)(self._look_at_client)
         self.timer(_ASK_S)(self._ask_for_ends)
+
+    @property
+    def has_stock_agents(self) -> bool:
+        """Whether agents that are not ours read topics."""
+        return any(
+            isinstance(agent.channel, FaustTopic) and not isinstance(agent.channel, BatchTopic)
+            for agent in self.agents.values()
+        )
 
     async def _look_at_guards(self) -> None:
         for target in self.targets.values():

@@ -34,6 +34,8 @@ UNREADABLE_PAUSE_S = 5.0
 #: How soon a partition that was full is looked at again while others are being polled.
 _RECHECK_S = 0.05
 _POLL_S = 1.0
+#: For how long an assignment is new.
+_BEGINNING_S = 2.0
 
 
 class BatchTopic(FaustTopic):
@@ -66,6 +68,9 @@ class Consumer(driver.Consumer):
     def __init__(self, *args: Any, **options: Any) -> None:
         self.trackers = {}
         self._unreadable_until: dict[TP, float] = {}
+        #: The last assignment that was fetched for, and until when it counts as new.
+        self._begun_generation = -1
+        self._begins_until = 0.0
         #: How often the loop that fetches has come round.
         self.rounds = 0
         self._giving_away = asyncio.Lock()
@@ -107,17 +112,13 @@ class Consumer(driver.Consumer):
             await asyncio.sleep(_RECHECK_S)
             return
         generation = self.app.consumer_generation_id
-        batched = self.app.batched_topics
-        # The first answer of an assignment tells where its partitions stand, and lets those begin
-        # that have something to do without records (retries): it waits for none.
-        hurries = len(fetchable) < len(active) or any(
-            tp not in self.trackers for tp in fetchable if tp.topic in batched
-        )
+        hurries = len(fetchable) < len(active) or self._begins(fetchable, generation)
         timeout_s = _RECHECK_S if hurries else _POLL_S
         records, positions = await self._thread.fetch(fetchable, timeout_s, generation)
         if self._is_stale(generation):
             # Dropped unhandled, so nothing of it is committed; the next assignment fetches it.
             return
+        batched = self.app.batched_topics
         for tp, found in records.items():
             if tp.topic not in batched:
                 await self._deliver_singly(tp, found, generation)
@@ -128,6 +129,19 @@ class Consumer(driver.Consumer):
         for tp, position in positions.items():
             if tp not in records and tp.topic in batched and not self.app.rebalancing:
                 self._tracker(tp, position).position = position
+
+    def _begins(self, fetchable: set[TP], generation: int) -> bool:
+        """Whether the assignment is new, and partitions of it have not begun.
+
+        The first answer tells where they stand, and lets those begin that have something to do
+        without records (retries): it waits for none. Later a leader may be away for long.
+        """
+        if generation != self._begun_generation:
+            self._begun_generation = generation
+            self._begins_until = monotonic() + _BEGINNING_S
+        return monotonic() < self._begins_until and any(
+            tp not in self.trackers for tp in fetchable if tp.topic in self.app.batched_topics
+        )
 
     def require_living_client(self) -> None:
         """Look whether the client does its work; before it was started there is nothing to see.
@@ -195,8 +209,7 @@ class Consumer(driver.Consumer):
         tracker = self.trackers.get(tp)
         if tracker is None:
             tracker = self.trackers[tp] = OffsetTracker(position)
-            committed = self._committed_offset[tp]
-            tracker.committed = -1 if committed is None else committed
+            tracker.begin(self._committed_offset[tp])
             self.app.dispatcher.opened(tp, tracker)
         return tracker
 

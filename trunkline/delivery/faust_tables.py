@@ -23,13 +23,14 @@ class TableManager(FaustTableManager):
     async def on_start(self) -> None:
         """Register the tables, upon which the worker joins its group.
 
-        Stock Faust sleeps for a second before; tables of our kind have nothing to wait for, and
-        agents have registered their topics when this starts.
+        Stock Faust sleeps for a second before, in which stock agents and their tables may still
+        find topics to read. Ours have named theirs when this starts: they do not wait.
         """
-        if self._changelogs:
+        if self._changelogs or self.app.has_stock_agents:
             await super().on_start()
-        else:
-            await self._update_channels()
+            return
+        await self._update_channels()
+        if not self.should_stop:
             await self.recovery.start()
 
     def add(self, table: Any) -> Any:

@@ -135,15 +135,15 @@ class HoldKeeper(Service):
         """See :meth:`SourcePartition.take_over`."""
         holds, tracker = source.holds, source.tracker
         await self._replica.read_to_end()
-        # Nothing is held before there is a commit: a topic without one is new, or was made anew.
-        had_commit = tracker.committed >= 0
         if tracker.closed:
             return
         found = self._replica.of(holds.topic, holds.partition)
-        if had_commit:
-            holds.restore(found)
-        else:
+        # Nothing is held before there is a commit: a topic without one is new, or was made anew.
+        # One that was made in this assignment, be it of an empty partition, says nothing.
+        if tracker.fresh:
             self._forget([key for key, _ in found], tracker)
+        else:
+            holds.restore(found)
         self._kept[holds.topic, holds.partition] = source
         self._ask(source)
 

@@ -16,20 +16,27 @@ class OffsetTracker:
     Attributes:
         position: The next offset that the consumer will fetch.
         committed: The offset that the group has committed, as far as this assignment knows.
+        fresh: Whether the group had committed nothing when the assignment began.
         unfinished_bytes: Size of the events that have not finished, as far as it was given.
         closed: Whether the partition was given away.
 
     """
 
-    __slots__ = ("_open", "closed", "committed", "position", "unfinished_bytes")
+    __slots__ = ("_open", "closed", "committed", "fresh", "position", "unfinished_bytes")
 
     def __init__(self, position: int) -> None:
         self.position = position
         self.committed = position
+        self.fresh = False
         self.unfinished_bytes = 0
         self.closed = False
         # Offset → size. Insertion order is offset order, so the first is the oldest unfinished.
         self._open: dict[int, int] = {}
+
+    def begin(self, committed: int | None) -> None:
+        """Note what the group had committed when the assignment began; None for nothing."""
+        self.fresh = committed is None
+        self.committed = -1 if committed is None else committed
 
     @property
     def unfinished(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiokafka import conn
+from aiokafka.errors import SaslAuthenticationFailed
 
 _ACKNOWLEDGED = b"\x01"
 
@@ -17,14 +18,25 @@ _ACKNOWLEDGED = b"\x01"
 class OAuthAuthenticator(conn.OAuthAuthenticator):
     """Acknowledges the challenge, so that the broker's error comes."""
 
-    _acknowledged = False
+    _challenge: bytes | None = None
 
     async def step(self, payload: bytes | None) -> Any:
-        """Return what to send next, and whether an answer comes; None when all is said."""
-        if self._token_sent and payload and not self._acknowledged:
-            self._acknowledged = True
-            return _ACKNOWLEDGED, True
-        return await super().step(payload)
+        """Return what to send next, and whether an answer comes; None when all is said.
+
+        Raises:
+            SaslAuthenticationFailed: The broker challenged the token, and said no more.
+
+        """
+        if self._challenge is not None:
+            raise SaslAuthenticationFailed(self._challenge.decode(errors="replace"))
+        if not self._token_sent or not payload:
+            return await super().step(payload)
+        self._challenge = payload
+        # One that is kept for a while is asked for anew: its keys may have been changed.
+        forget = getattr(self._sasl_oauth_token_provider, "forget", None)
+        if forget is not None:
+            forget()
+        return _ACKNOWLEDGED, True
 
 
 def hear_refusals() -> None:

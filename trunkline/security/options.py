@@ -8,6 +8,7 @@ from typing import Any
 
 from trunkline.errors import ConfigurationError
 from trunkline.security.context import client_context, trusting_context
+from trunkline.security.redaction import hide_credentials
 
 _TLS_ONLY = (
     "kafka_ssl_ca_file",
@@ -69,6 +70,7 @@ def _sasl(given: Given) -> dict[str, Any]:
             f"KAFKA_SASL_MECHANISM is not set, and KAFKA_SECURITY_PROTOCOL is {protocol}: set it "
             "to what your cluster takes (SCRAM-SHA-512, SCRAM-SHA-256, PLAIN or OAUTHBEARER)."
         )
+    hide_credentials()
     why = f"KAFKA_SASL_MECHANISM is {mechanism}"
     if mechanism == "OAUTHBEARER":
         _refuse(given, _USER, why, None)

@@ -87,6 +87,10 @@ class ClientCredentials(AbstractTokenProvider):
             self._use_until = began + life_s * _LIFE_USED
         return self._token
 
+    def forget(self) -> None:
+        """Ask for a new token next time: a broker has refused this one."""
+        self._use_until = 0.0
+
     async def _ask(self) -> tuple[str, float]:
         form = {"grant_type": "client_credentials"}
         if self._scope:

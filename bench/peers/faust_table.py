@@ -1,4 +1,4 @@
-"""Stock Faust agents that keep retry counts in a table: a table write and a send per failure.
+"""Stock Faust agents that keep retry counts in a table.
 
 python faust_table.py '{"servers", "topic", "dead_letters", "group", "count", "good", "folder",
                         "counts"}'
@@ -6,10 +6,10 @@ python faust_table.py '{"servers", "topic", "dead_letters", "group", "count", "g
 As Faust's documentation has it: a Record, ``async for`` over the stream, ``app.Table`` with its
 changelog in Kafka, ``await topic.send``. By "counts":
 
-- "each": each attempt's count is durable before the next attempt, as it is with us: an attempt that
-  failed is counted in the table, and the event sent to a topic of retries, which another agent
-  reads; after the last retry it is sent to the dead letters. One table write and one send for each
-  event that fails.
+- "each": an attempt that failed is counted in the table, and the event sent to a topic of retries,
+  which another agent reads; after the last retry it is sent to the dead letters. One table write
+  and one send for each attempt that fails. This is as near as stock Faust comes to a count that
+  survives: its changelog is buffered and the send is not, so a kill may still lose counts.
 - "once": the attempts follow each other at once in the agent, counted in memory; after the last one
   the sum is written to the table, and the event sent to the dead letters. While an event is tried,
   everything behind it waits, and a worker that dies forgets the counts.

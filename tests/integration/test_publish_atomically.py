@@ -149,7 +149,7 @@ async def test_connects_again_without_being_posted_to(own_broker, namespace):
     topic = f"{namespace}.lists"
     await create_topics(broker.bootstrap_servers, {topic: 1})
     producer = TransactionalProducer(
-        KafkaConnection.plaintext(broker.bootstrap_servers), "test", timeout_s=1.0
+        KafkaConnection.plaintext(broker.bootstrap_servers), "test", timeout_s=4.0
     )
     await producer.start()
     try:

@@ -21,7 +21,7 @@ from trunkline.errors import TrunklineError
 
 #: The contestant that the ratios are against.
 BASELINE = "kafkajs, retried"
-#: Stock Faust with the same promise: each attempt's count is durable before the next one.
+#: Stock Faust as near as it comes to our promise: each attempt's count is written before the next.
 FAUST = "Faust table agent, each attempt counted"
 FAILING = 0.3
 MAX_RETRIES = 3

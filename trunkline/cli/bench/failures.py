@@ -55,9 +55,9 @@ def failures(count: int, share: float, rounds: int, peers: bool, output: Output)
     """Until all good events are handled and all bad ones dead, after 3 retries without back-off.
 
     Next to the seed's kafkajs consumer, as it stands ("the seed") and with the retries that it
-    means ("retried"), to an aiokafka loop, all with their counts in memory, and to a stock Faust
-    agent with a table: one table write and one send for each event that fails. "lost" and
-    "repeated" are events, counted from outside.
+    means ("retried"), to an aiokafka loop, all with their counts in memory, and to stock Faust
+    agents with a table: a write and a send for each attempt that fails, or once for an event.
+    "lost" and "repeated" are events, counted from outside.
     """
     rows = asyncio.run(run(servers(), count, rounds, note, ours_only=not peers, share=share))
     output.show(rows, COLUMNS, PLOT)

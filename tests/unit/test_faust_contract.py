@@ -41,6 +41,7 @@ from faust.transport.consumer import Consumer as BaseConsumer
 from faust.transport.consumer import ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import ConsumerMessage
+from faust.web.drivers.aiohttp import Web as FaustWeb
 from mode.threads import QueueServiceThread
 from mode.worker import Worker as ModeWorker
 
@@ -124,6 +125,8 @@ USED = {
     Conductor: "acking_topics acks_enabled_for",
     Stream: "current_event get_active_stream noack",
     TableManager: "_changelogs _channels _update_channels changelog_topics recovery",
+    FaustWeb: "_runner web_app",
+    OAuthAuthenticator: "_sasl_oauth_token_provider _token_sent",
     RocksDBStore: "_dbs offset_key partition_path",
     RocksDBOptions: "as_options open",
     mode.Service: "add_future beacon mundane_level should_stop sleep",

@@ -19,7 +19,8 @@ from testcontainers.core.network import Network
 
 from tests.containers.kafka import IMAGE as KAFKA_IMAGE
 from tests.containers.kafka import ApacheKafka
-from tests.containers.needs import engine_error, need_image, unavailable
+from tests.containers.needs import engine_error, need_image
+from tests.support.missing import unavailable
 
 
 @pytest.fixture(scope="session")

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import gc
-import os
 import warnings
 
 import docker
-import pytest
 from docker.errors import DockerException, ImageNotFound
 
 from tests.containers.compose import POSTGRES_IMAGE, compose_command
 from tests.containers.kafka import IMAGE as KAFKA_IMAGE
 from tests.containers.service import IMAGE as SERVICE_IMAGE
-
-
-def unavailable(reason: str) -> None:
-    """Skip the test that needs what is not there; fail it in CI, where nothing may be skipped."""
-    if os.environ.get("CI", "").lower() in {"1", "true"}:
-        pytest.fail(f"{reason} CI must run this test.", pytrace=False)
-    pytest.skip(reason)
+from tests.support.missing import unavailable
 
 
 def need_image(name: str) -> None:

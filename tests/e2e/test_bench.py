@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
 import pytest
+
+from tests.support.missing import needs
 
 pytestmark = pytest.mark.kafka
 
@@ -127,13 +128,6 @@ def test_sizes_are_next_to_a_bare_loop_and_drawn(kafka, tmp_path):
     assert json.loads((tmp_path / "sizes.json").read_text("utf-8")) == {"rows": rows}
     assert "100 keys blocked" in (tmp_path / "sizes.svg").read_text("utf-8")
     assert (tmp_path / "sizes.md").read_text("utf-8").count("\n") == 2 + len(rows)
-
-
-def needs(tool):
-    """Skip where a tool is missing, but never in CI."""
-    if shutil.which(tool) is None:
-        assert not os.environ.get("CI"), f"{tool} is missing, and CI must run this test"
-        pytest.skip(f"{tool} is not installed: install it to try this foreign client")
 
 
 def test_failures_counts_what_each_contestant_loses(kafka):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import os
 import re
 import shutil
 import subprocess
@@ -12,23 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from pydantic import AliasChoices
 
+from tests.support.missing import unavailable
 from trunkline.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAYS = ROOT / "deploy/k8s/overlays"
 OVERLAY = OVERLAYS / "example"
 _OURS = re.compile(r"^(TRUNKLINE_|KAFKA_|DATABASE_URL$|POD_NAME$)")
-
-
-def unavailable(reason: str) -> None:
-    """Skip the test that needs what is not there; fail it in CI, where nothing may be skipped."""
-    if os.environ.get("CI", "").lower() in {"1", "true"}:
-        pytest.fail(f"{reason} CI must run this test.", pytrace=False)
-    pytest.skip(reason)
 
 
 @functools.cache

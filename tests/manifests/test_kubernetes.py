@@ -17,9 +17,9 @@ from tests.manifests.manifests import (
     of_kind,
     resources,
     settings_named_in,
-    unavailable,
 )
 from tests.support.certificates import Authority
+from tests.support.missing import unavailable
 from trunkline.settings import Settings, load_settings
 from trunkline.topology import SERVICES, Topology
 

@@ -10,8 +10,8 @@ from tests.manifests.manifests import (
     ROOT,
     known_settings,
     settings_named_in,
-    unavailable,
 )
+from tests.support.missing import unavailable
 
 UNIT = ROOT / "deploy/systemd/trunkline@.service"
 

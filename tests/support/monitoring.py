@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+
+from tests.support.missing import unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
 MONITORING = ROOT / "deploy" / "monitoring"
@@ -24,9 +24,8 @@ _NAME = re.compile(r"(?<![\w:])(?:trunkline|process|python)_[a-z0-9_]+")
 def promtool() -> str:
     """Return the command; a test that needs it is skipped where it is not, but never in CI."""
     found = shutil.which("promtool")
-    if found is None and not os.environ.get("CI"):
-        pytest.skip("promtool is missing: install Debian's package prometheus")
-    assert found is not None, "promtool is missing: scripts/ci/packages installs it"
+    if found is None:
+        unavailable("promtool is missing: install Debian's package prometheus.")
     return found
 
 

@@ -5,25 +5,17 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.support.missing import needs
 
 FOREIGN = Path(__file__).parent.parent / "foreign"
 
 RunScript = Callable[..., Awaitable[Any]]
-
-
-def needs(tool: str) -> None:
-    """Skip where a tool is missing, but never in CI."""
-    if shutil.which(tool) is None:
-        assert not os.environ.get("CI"), f"{tool} is missing, and CI must run this test"
-        pytest.skip(f"{tool} is not installed: install it to try this foreign client")
 
 
 def foreign_scripts() -> RunScript:

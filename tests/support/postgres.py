@@ -22,9 +22,10 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import psutil
-import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from tests.support.missing import unavailable
 
 _BINARIES = Path("/usr/lib/postgresql")
 #: With characters that a URL must have encoded.
@@ -67,14 +68,12 @@ def postgres_server(shared: Path) -> Iterator[str]:
 def find_binaries() -> Path:
     """Return the newest server's folder of binaries; skip the test, or fail it in CI, without."""
     found = sorted(_BINARIES.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    if found:
-        return found[-1].parent
-    reason = (
-        f"No PostgreSQL server in {_BINARIES}: install Debian's postgresql, or set DATABASE_URL."
-    )
-    if os.environ.get("CI", "").lower() == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    if not found:
+        unavailable(
+            f"No PostgreSQL server in {_BINARIES}: install Debian's postgresql, or set "
+            "DATABASE_URL."
+        )
+    return found[-1].parent
 
 
 @contextmanager

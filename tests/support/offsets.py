@@ -20,11 +20,11 @@ async def wait_all_committed(servers: str, group: str, topic: str, timeout_s: fl
     ends: dict[int, int] = {}
     last: dict[int, int] = {}
 
-    async with admin(servers) as client:
+    async with admin(servers) as client, AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
 
         async def all_committed() -> bool:
             last.update(await _committed(client, group, topic))
-            ends.update((p, end) for p, end in (await end_offsets(servers, topic)).items() if end)
+            ends.update((p, end) for p, end in (await _ends(consumer, topic)).items() if end)
             return {p: offset for p, offset in last.items() if offset} == ends
 
         try:
@@ -39,9 +39,13 @@ async def wait_all_committed(servers: str, group: str, topic: str, timeout_s: fl
 async def end_offsets(servers: str, topic: str) -> dict[int, int]:
     """Return the end of each partition, markers included."""
     async with AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
-        await consumer._client.add_topic(topic)
-        partitions = consumer.partitions_for_topic(topic) or set()
-        found = await consumer.end_offsets([TopicPartition(topic, p) for p in partitions])
+        return await _ends(consumer, topic)
+
+
+async def _ends(consumer: AIOKafkaConsumer, topic: str) -> dict[int, int]:
+    await consumer._client.add_topic(topic)
+    partitions = consumer.partitions_for_topic(topic) or set()
+    found = await consumer.end_offsets([TopicPartition(topic, p) for p in partitions])
     return {tp.partition: end for tp, end in found.items()}
 
 

@@ -62,7 +62,7 @@ def test_an_agent_on_a_topic_that_is_not_ours_is_a_stock_agent(kind, is_stock):
     assert ours.DeliveryApp.has_stock_agents.fget(app) is is_stock
 
 
-async def test_tasks_that_clean_up_are_waited_for_and_those_that_they_start(monkeypatch):
+async def test_tasks_that_clean_up_are_waited_for_and_those_that_they_start():
     ended = []
 
     async def clean_up(name, then=None):

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import faust
@@ -96,11 +96,10 @@ class DeliveryWorker(faust.Worker):
 
     async def _sentinel_task(self) -> None:
         """Let cancelled tasks end, which is all that the second is for that stock Faust sleeps."""
-        deadline = time.monotonic() + _LAST_TASKS_S
-        while left := asyncio.all_tasks() - {asyncio.current_task()}:
-            if time.monotonic() > deadline:
-                return
-            await asyncio.wait(left, timeout=deadline - time.monotonic())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_TASKS_S):
+                while left := asyncio.all_tasks() - {asyncio.current_task()}:
+                    await asyncio.wait(left)
         await asyncio.sleep(0)  # what was closed last is told so
 
     def _on_sigterm(self) -> None:

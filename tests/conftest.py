@@ -66,8 +66,10 @@ def kafka() -> str:
 @pytest.fixture(scope="session")
 def secure_kafka() -> Any:
     """Return the three-node Kafka with TLS, users and ACLs; the first test that asks starts it."""
-    from tests.support.secure import SecureKafka, secure_broker  # only its tests need certificates
+    # Only its tests need certificates.
+    from tests.support.secure import SecureKafka, end_tls_at_once, secure_broker
 
+    end_tls_at_once()
     folder = Path(os.environ[_FOLDER]) / "secure"
     folder.mkdir(exist_ok=True)
     with (folder / "first").open("w") as lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.kafka import create_topics
+from tests.support.waiting import eventually
 from tests.support.worker import Worker
 from trunkline.connection import KafkaConnection
 from trunkline.topics import apply
@@ -23,6 +24,41 @@ async def test_missing_topics_are_named(kafka, namespace, tmp_path, service):
         assert f"{namespace}." in worker.output()
         assert "the topic is missing" in worker.output()
         assert "trunkline topics apply" in worker.output()
+        assert "Traceback" not in worker.output()
+    finally:
+        worker.kill()
+
+
+async def test_missing_topics_may_be_waited_for(kafka, namespace, tmp_path):
+    """It is live, says once what it waits for, and works when another one has made them."""
+    wait = {"TRUNKLINE_SERVICE": "db-server", "TRUNKLINE_START_WAIT_S": 100}
+    worker = Worker(tmp_path, kafka, namespace, **wait).start()
+    try:
+        await eventually(lambda: "Waiting, for" in worker.output(), 60, "it to wait")
+        assert (await worker.get("/health/live"))[0] == 200
+        status, body = await worker.get("/health/ready")
+        assert status == 503
+        assert "waiting for db-server cannot start" in body["reason"]
+        assert f"{namespace}.auth.registered: the topic is missing" in body["reason"]
+
+        await apply(KafkaConnection.plaintext(kafka), Topology(namespace))
+
+        await worker.wait_ready()
+        # Some of the topics may have been there when it looked again.
+        assert 1 <= worker.output().count("Waiting, for") <= 3
+        assert (await worker.terminate())[0] == 0
+    finally:
+        worker.kill()
+
+
+async def test_it_waits_no_longer_than_it_was_told_to(kafka, namespace, tmp_path):
+    """The same end as without waiting."""
+    wait = {"TRUNKLINE_SERVICE": "db-server", "TRUNKLINE_START_WAIT_S": 1}
+    worker = Worker(tmp_path, kafka, namespace, **wait).start()
+    try:
+        assert await worker.wait_for_end(60) == 1
+        assert "Waiting, for 1 s at most" in worker.output()
+        assert "Error: db-server cannot start" in worker.output()
         assert "Traceback" not in worker.output()
     finally:
         worker.kill()

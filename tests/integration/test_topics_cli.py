@@ -30,7 +30,7 @@ def topics(kafka, namespace, tmp_path):
             env={**os.environ, **env},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 
@@ -101,3 +101,30 @@ def test_without_a_broker_it_says_so_in_one_line(topics):
         "Error: Kafka at 127.0.0.1:1 does not answer: connection refused; "
         "start it with: trunkline broker start\n"
     )
+
+
+def test_apply_waits_for_a_broker_that_is_not_up_yet(topics):
+    """It says so once, and gives up when it was told to."""
+    applied = topics("apply", "--wait", "2.5", servers="127.0.0.1:1")
+
+    assert applied.returncode == 1
+    waits, gives_up = applied.stderr.splitlines()
+    assert waits.startswith("Waiting, for 2 s at most: Kafka at 127.0.0.1:1 does not answer")
+    assert gives_up.startswith("Error: Kafka at 127.0.0.1:1 does not answer")
+
+
+async def test_apply_goes_on_when_the_broker_is_up(topics, own_broker):
+    """A cluster and the job that makes its topics may be started together."""
+    broker = own_broker()
+    applying = asyncio.create_task(
+        asyncio.to_thread(topics, "apply", "--wait", "100", servers=broker.bootstrap_servers)
+    )
+    await asyncio.sleep(2)  # long enough for it to have asked once, mostly; it may as well be late
+    await asyncio.to_thread(broker.start)
+
+    applied = await applying
+
+    assert applied.returncode == 0, applied.stderr
+    assert applied.stderr.count("Waiting") <= 1
+    assert "Error" not in applied.stderr
+    assert "created" in applied.stdout

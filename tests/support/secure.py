@@ -6,7 +6,11 @@ import base64
 import json
 import time
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
+from typing import Any
+
+from aiokafka.conn import AIOKafkaConnection
 
 from tests.support.certificates import Authority
 from trunkline.broker import EmbeddedBroker, SecurityOptions
@@ -15,12 +19,12 @@ from trunkline.connection import KafkaConnection
 from trunkline.security.options import security_options
 from trunkline.security.settings import SecuritySettings
 from trunkline.topics.acl_changes import grant
-from trunkline.topics.acls import OPERATOR, TOPICS_ADMIN, all_rights
+from trunkline.topics.acls import ROLES, all_rights
 from trunkline.topology import Topology
 from trunkline.verifying.stage import Stage
 
 _NODES = 3
-USERS = [*(service.name for service in Topology().services), OPERATOR, TOPICS_ADMIN]
+USERS = [*(service.name for service in Topology().services), *ROLES]
 _OAUTH = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
 _PROPERTIES = {
     # Tokens without a signature, as Kafka takes them unless told otherwise: for tests.
@@ -40,6 +44,27 @@ def secure_broker(folder: Path) -> EmbeddedBroker:
         Authority(folder, "clients-ca").issue("engine")
     options = SecurityOptions(USERS, ca_file, _PROPERTIES)
     return EmbeddedBroker(folder / "broker", port=0, nodes=_NODES, secure=options)
+
+
+def end_tls_at_once() -> None:
+    """Let this process's clients not wait for the broker's farewell when they close.
+
+    A test's loop may be gone before that comes; the socket would then be found open, and be blamed
+    on whichever test runs at the next garbage collection.
+    """
+    close = AIOKafkaConnection.close
+    if hasattr(close, "__wrapped__"):
+        return
+
+    @wraps(close)
+    def closing(self: Any, *args: Any, **options: Any) -> Any:
+        writer = self._writer
+        closed = close(self, *args, **options)
+        if writer is not None:
+            writer.transport.abort()
+        return closed
+
+    AIOKafkaConnection.close = closing
 
 
 @dataclass

@@ -77,6 +77,15 @@ def test_an_operator_reads_all_and_writes_orders_only():
     assert rights("console") == operator
 
 
+def test_who_scales_by_lag_may_read_no_event():
+    """Ends and committed offsets of what groups read; described, and nothing more."""
+    reader = rights("lag-reader")
+
+    assert set(reader) >= {("topic", "shop.order.created"), ("group", "shop.engine-group")}
+    assert not any(reader.values())
+    assert {acl.operations for acl in rights_of(SHOP, "lag-reader").acls} == {("Describe",)}
+
+
 def test_every_topic_that_a_service_needs_is_covered():
     """What the topology says a service cannot work without is what it has rights on."""
     for service in SHOP.services:
@@ -94,7 +103,7 @@ def test_nobody_but_the_administrator_makes_topics():
 
 
 def test_an_unknown_service_is_named():
-    """With the services, and the two roles."""
+    """With the services, and the roles."""
     with pytest.raises(ConfigurationError, match=r"Did you mean 'engine'.*operator"):
         rights_of(SHOP, "engin")
 

@@ -16,7 +16,7 @@ from trunkline.broker.logs import follow, last_lines
 from trunkline.cli.suggesting import SuggestingGroup
 from trunkline.errors import BrokerError
 from trunkline.settings import Settings, load_settings
-from trunkline.topics.acls import OPERATOR, TOPICS_ADMIN
+from trunkline.topics.acls import ROLES
 from trunkline.topology import Topology
 
 _directory = click.option(
@@ -143,7 +143,7 @@ def logs(directory: Path | None, node: int, lines: int, following: bool) -> None
 
 
 def _users() -> list[str]:
-    return [*(service.name for service in Topology().services), OPERATOR, TOPICS_ADMIN]
+    return [*(service.name for service in Topology().services), *ROLES]
 
 
 def _settings(directory: Path | None, port: int | None = None) -> Settings:

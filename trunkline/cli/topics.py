@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from typing import Any
 
 import click
@@ -13,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from trunkline.cli.suggesting import SuggestingGroup
+from trunkline.connection import KafkaConnection
+from trunkline.errors import BrokerError, RefusedError
 from trunkline.settings import Settings, load_settings
 from trunkline.topics import ClusterTopic, Plan
 from trunkline.topics import apply as apply_topology
@@ -25,6 +28,7 @@ from trunkline.topology import Topology
 _STYLES: dict[Mark, str] = {"+": "green", "~": "yellow", "!": "bold red", "=": "dim", " ": ""}
 
 _PIPE_WIDTH = 200
+_ASK_AGAIN_S = 1.0
 
 # "\b" keeps click from filling the lines that follow it.
 _PLAN_HELP = """Show how the cluster's topics differ from the declared ones; change nothing.
@@ -57,15 +61,23 @@ def plan(as_json: bool) -> None:
 
 @topics.command()
 @click.option("--grow", is_flag=True, help="Add the partitions that are declared and missing.")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0, 86_400),
+    default=0.0,
+    metavar="SECONDS",
+    help="How long to wait for a Kafka that does not answer yet.",
+)
 @_json_option
-def apply(grow: bool, as_json: bool) -> None:
+def apply(grow: bool, wait_s: float, as_json: bool) -> None:
     """Create missing topics and set settings back; never shrink or delete anything.
 
     Exit status 1 when a topic would have to shrink; all the rest is done nevertheless.
     """
     settings = load_settings()
     topology = Topology(settings.namespace)
-    result = asyncio.run(apply_topology(settings.connection, topology, grow=grow))
+    result = asyncio.run(_apply(settings.connection, topology, grow=grow, wait_s=wait_s))
     _show(result, settings, as_json=as_json, applied=True)
     _exit_for(result)
 
@@ -110,13 +122,32 @@ def acls(
 ) -> None:
     """Print the rights that each service needs in Kafka, and no others.
 
-    Services, and two roles for people: 'operator' (retries, dlq, tail, status) and 'topics-admin'
-    (topics plan and apply). They follow from the topology, TRUNKLINE_NAMESPACE included. --apply
-    adds what is missing and takes nothing away.
+    Services, and three roles: 'operator' (retries, dlq, tail, status), 'topics-admin' (topics plan
+    and apply) and 'lag-reader' (KEDA). They follow from the topology, TRUNKLINE_NAMESPACE included.
+    --apply adds what is missing and takes nothing away.
     """
     from trunkline.cli.topics_acls import show_acls  # noqa: PLC0415  # only this needs it
 
     show_acls(load_settings(), names, principal, commands=commands, apply=applied, as_json=as_json)
+
+
+async def _apply(
+    connection: KafkaConnection, topology: Topology, *, grow: bool, wait_s: float
+) -> Plan:
+    give_up_at = time.monotonic() + wait_s
+    told = False
+    while True:
+        try:
+            return await apply_topology(connection, topology, grow=grow)
+        except RefusedError:
+            raise  # it is there, and waiting does not help
+        except BrokerError as error:
+            if (left_s := give_up_at - time.monotonic()) <= 0:
+                raise
+            if not told:
+                click.echo(f"Waiting, for {left_s:.0f} s at most: {error}", err=True)
+                told = True
+            await asyncio.sleep(min(_ASK_AGAIN_S, left_s))
 
 
 def _show(result: Plan, settings: Settings, *, as_json: bool, applied: bool) -> None:

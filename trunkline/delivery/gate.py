@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
@@ -15,13 +16,21 @@ from aiokafka.errors import KafkaError
 from mode import Service
 
 from trunkline.connection import KafkaConnection
-from trunkline.errors import BrokerError, ConfigurationError, RefusedError, TrunklineError
+from trunkline.errors import (
+    BrokerError,
+    ConfigurationError,
+    RefusedError,
+    TopologyError,
+    TrunklineError,
+)
 from trunkline.settings import Settings
 from trunkline.topics.connecting import no_answer, quiet_aiokafka
 
 logger = logging.getLogger(__name__)
 
 _RETRY_S = 0.5
+#: What another one mends: topics, rights.
+_LOOK_AGAIN_S = 2.0
 #: A broker that starts may not know its users yet: only who refuses us again and again means it.
 _REFUSALS = 2
 
@@ -33,6 +42,9 @@ class BrokerGate(Service):
 
     Attributes:
         open: Whether the broker has answered and the checks have passed.
+        checks: Raise when something is missing. Topics and rights may come yet: they are waited
+            for, ``TRUNKLINE_START_WAIT_S`` from the broker's first answer.
+        waits_for: What it waits for, in words for ``/health/ready``.
 
     """
 
@@ -40,27 +52,47 @@ class BrokerGate(Service):
 
     def __init__(self, settings: Settings, **options: Any) -> None:
         self._connection = settings.connection
+        self._patience_s = settings.start_wait_s
+        self._told = ""
         self.checks: list[Callable[[], Awaitable[None]]] = []
         self.open = False
+        self.waits_for = self._kafka = f"Kafka at {settings.connection}"
         super().__init__(**options)
 
     async def on_start(self) -> None:
-        """Wait for the broker, then run the checks; a check that fails ends the process."""
+        """Wait for the broker, then run the checks; a check that fails for good ends us."""
+        give_up_at = None
         while not self.open:
             await self._wait_for_broker()
+            if give_up_at is None:
+                give_up_at = time.monotonic() + self._patience_s
             if self._is_stopping():
                 return
             try:
                 for check in self.checks:
                     await check()
-            except RefusedError as error:
-                abort(error)
+            except (RefusedError, TopologyError) as error:
+                await self._wait_for_mend(error, give_up_at)
             except BrokerError as error:
-                logger.warning("Kafka went away again: %s", error)
+                self._tell("Kafka went away again: %s", error)
+                await asyncio.sleep(_RETRY_S)
             except TrunklineError as error:
                 abort(error)
             else:
                 self.open = True
+
+    async def _wait_for_mend(self, error: TrunklineError, give_up_at: float) -> None:
+        left_s = give_up_at - time.monotonic()
+        if left_s <= 0:
+            abort(error)
+        self._tell(f"Waiting, for {left_s:.0f} s at most: %s", error)
+        self.waits_for = " ".join(str(error).split())
+        await asyncio.sleep(min(_LOOK_AGAIN_S, left_s))
+
+    def _tell(self, text: str, error: TrunklineError) -> None:
+        if str(error) != self._told:
+            logger.warning(text, error)
+            self._told = str(error)
 
     async def _wait_for_broker(self) -> None:
         told, refused = False, 0
@@ -72,6 +104,7 @@ class BrokerGate(Service):
                 refused = refused + 1 if isinstance(reason, RefusedError) else 0
                 if refused > _REFUSALS:
                     abort(reason)
+                self.waits_for = self._kafka
                 if not told:
                     logger.warning("Waiting for Kafka: %s", reason)
                     told = True

@@ -14,8 +14,10 @@ from trunkline.dead_letters.actions import TRANSACTIONAL_ID
 from trunkline.errors import ConfigurationError
 from trunkline.topology import CONSOLE_SERVICE, Service, Topic, Topology
 
-#: Who runs ``trunkline retries``, ``dlq``, ``tail`` and ``status``; and ``trunkline topics apply``.
-OPERATOR, TOPICS_ADMIN = "operator", "topics-admin"
+#: Who runs ``trunkline retries``, ``dlq``, ``tail`` and ``status``; who runs ``trunkline topics
+#: apply``; and what scales services on their lag (KEDA), or watches it.
+OPERATOR, TOPICS_ADMIN, LAG_READER = "operator", "topics-admin", "lag-reader"
+ROLES = (OPERATOR, TOPICS_ADMIN, LAG_READER)
 
 Resource = Literal["topic", "group", "transactional-id", "cluster"]
 _READ = ("Read", "Describe", "DescribeConfigs")
@@ -40,13 +42,13 @@ class Rights(NamedTuple):
 
 
 def all_rights(topology: Topology) -> list[Rights]:
-    """Return the rights of every service, of an operator, and of who applies the topology."""
+    """Return the rights of every service and of every role."""
     names = [service.name for service in topology.services]
-    return [rights_of(topology, name) for name in (*names, OPERATOR, TOPICS_ADMIN)]
+    return [rights_of(topology, name) for name in (*names, *ROLES)]
 
 
 def rights_of(topology: Topology, who: str) -> Rights:
-    """Return the rights of a service, or of one of the two roles for people.
+    """Return the rights of a service, or of one of the :data:`ROLES`.
 
     Raises:
         ConfigurationError: There is no such service.
@@ -54,12 +56,14 @@ def rights_of(topology: Topology, who: str) -> Rights:
     """
     if who == TOPICS_ADMIN:
         return Rights(who, list(_administrating(topology)))
+    if who == LAG_READER:
+        return Rights(who, list(_reading_lag(topology)))
     if who in {OPERATOR, CONSOLE_SERVICE}:
         return Rights(who, _operating(topology))
     try:
         service = topology.service(who)
     except ConfigurationError as error:
-        text = f"{error} There are also the roles {OPERATOR} and {TOPICS_ADMIN}."
+        text = f"{error} There are also the roles {', '.join(ROLES)}."
         raise ConfigurationError(text) from None
     return Rights(who, _serving(topology, service))
 
@@ -114,6 +118,15 @@ def _operating(topology: Topology) -> list[Acl]:
 def _administrating(topology: Topology) -> Iterable[Acl]:
     operations = ("Create", "Alter", "AlterConfigs", "Describe", "DescribeConfigs")
     return (Acl("topic", topic.name, operations) for topic in topology.topics())
+
+
+def _reading_lag(topology: Topology) -> Iterable[Acl]:
+    """Ends of topics and committed offsets: no event can be read with them."""
+    groups = [service for service in topology.services if service.group]
+    for name in dict.fromkeys(name for service in groups for name in service.reads):
+        yield Acl("topic", topology.topic(name).name, ("Describe",))
+    for service in groups:
+        yield Acl("group", topology.real_name(service.group), ("Describe",))
 
 
 class _Collected:

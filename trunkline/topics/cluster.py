@@ -14,7 +14,12 @@ from types import TracebackType
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient, CoordinationType
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, for_code
+from aiokafka.errors import (
+    IncompatibleBrokerVersion,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 from aiokafka.protocol.admin import (
     CreatePartitionsRequest,
     CreateTopicsRequest,
@@ -24,6 +29,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from trunkline.connection import KafkaConnection
 from trunkline.errors import BrokerError, TopologyError
+from trunkline.topics.acls import TOPICS_ADMIN
 from trunkline.topics.connecting import check_addresses, quiet_aiokafka, why_no_answer
 from trunkline.topics.difference import TopicPlan
 from trunkline.topics.protocol import (
@@ -267,4 +273,10 @@ def _raise_for(what: str, topic: str, code: int, message: str | None) -> None:
         return
     error = for_code(code)
     reason = f"{error.message}: {message or error.description}"
-    raise TopologyError(f"Kafka refuses to {what} topic {topic}: {reason}")
+    raise TopologyError(f"Kafka refuses to {what} topic {topic}: {reason}{_mend(error)}")
+
+
+def _mend(error: type[Exception]) -> str:
+    if error is not TopicAuthorizationFailedError:
+        return ""
+    return f"; grant {TOPICS_ADMIN} its rights: trunkline topics acls -s {TOPICS_ADMIN} --apply"

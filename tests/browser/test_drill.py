@@ -32,7 +32,7 @@ async def test_the_drill(system, console):
     await expect(page.locator("#waiting")).to_contain_text("drill-4", timeout=PATIENCE_MS)
     letters = await kill_off(system, "drill", 4)
     fingerprint = letters[0][1]["fingerprint"]
-    await page.goto(f"{console.url}/console/overview")
+    await console.goto(page, f"{console.url}/console/overview")
     await expect(tile(page, "Dead letters")).to_have_text(str(before + 4), timeout=PATIENCE_MS)
 
     # Find the cause.
@@ -67,5 +67,5 @@ async def test_the_drill(system, console):
         return found <= before
 
     await eventually(as_before, PATIENCE_S, "no open dead letter of the drill")
-    await page.goto(f"{console.url}/console/overview")
+    await console.goto(page, f"{console.url}/console/overview")
     await expect(tile(page, "Dead letters")).to_have_text(str(before), timeout=PATIENCE_MS)

@@ -55,7 +55,7 @@ async def letters_of(system, text, count, status="open"):
 
 async def noted(page, console, action, text):
     """Look an action up on the Audit page."""
-    await page.goto(f"{console.url}/console/audit?action={action}&text={quote(text)}")
+    await console.goto(page, f"{console.url}/console/audit?action={action}&text={quote(text)}")
     row = page.locator("#audit tbody tr").first
     await expect(row).to_contain_text(action, timeout=PATIENCE_MS)
     await expect(row).to_contain_text("loopback")

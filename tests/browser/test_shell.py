@@ -15,7 +15,7 @@ async def test_every_page_of_the_navigation_is_accessible(console, look):
     links = await page.locator("nav.pages a").evaluate_all("all => all.map(a => a.pathname)")
     assert links
     for link in links:
-        await page.goto(console.url + link)
+        await console.goto(page, console.url + link)
         await assert_accessible(page)
 
 
@@ -30,7 +30,7 @@ async def test_keys_lead_around(console):
     await expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
-    await page.goto(console.url + "/console/topics?name=dlq")
+    await console.goto(page, console.url + "/console/topics?name=dlq")
     await page.keyboard.press("g")
     await page.keyboard.press("t")
     await page.wait_for_url(console.url + "/console/topics")
@@ -87,6 +87,7 @@ async def test_a_lost_server_is_said(console):
     await page.keyboard.press("r")
     await expect(page.locator("#live-text")).to_contain_text("No answer for")
     await expect(page.locator("tbody tr").first).to_be_visible()
+    await console.close()  # it would go on asking
     console.mistakes.clear()  # the browser tells of the request that failed
 
 

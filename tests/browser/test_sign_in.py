@@ -30,7 +30,7 @@ async def test_signing_in_acting_and_signing_out(browser):
         assert await page.evaluate("document.cookie") == ""
         await page.get_by_role("button", name="Sign out").click()
         await expect(page.get_by_label("Token")).to_be_visible()
-        await page.goto(f"{visitor.url}/console/deeds")
+        await visitor.goto(page, f"{visitor.url}/console/deeds")
         await expect(page.get_by_label("Token")).to_be_visible()
         await visitor.close()
 

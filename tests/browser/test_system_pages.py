@@ -162,9 +162,9 @@ async def test_tables_and_settings_say_what_pods_say(console, system):
     await expect(row.locator("td").first).to_have_text("3")
     await expect(page.get_by_text("db-server.sqlite")).to_be_visible()
 
-    await page.goto(f"{console.url}/console/settings?service=db-server")
+    await console.goto(page, f"{console.url}/console/settings?service=db-server")
     await expect(page.locator("tbody")).to_contain_text("TRUNKLINE_RETRY_BACKOFF")
-    await page.goto(f"{console.url}/console/settings?name=stuck&all=true")
+    await console.goto(page, f"{console.url}/console/settings?name=stuck&all=true")
     await expect(page.locator("tbody").first).to_contain_text("TRUNKLINE_STUCK_AFTER_S")
 
 

@@ -79,6 +79,6 @@ async def test_a_topic_and_a_record_are_accessible_in_every_look(console, system
     for look in LOOKS:
         page = await console.open(f"/console/topics/{topic}?partition=0&offset=0", look)
         await assert_accessible(page)
-        await page.goto(f"{console.url}/console/topics/{topic}/0/0")
+        await console.goto(page, f"{console.url}/console/topics/{topic}/0/0")
         await assert_accessible(page)
         await console.close()

@@ -23,7 +23,8 @@ async def test_publishers_answer_503_while_too_few_brokers_are_left(world):
     cluster, refused = world.cluster, {}
     async with world.fault("two of three brokers gone for a while"):
         await asyncio.gather(*(asyncio.to_thread(cluster.kill, node) for node in (0, 1)))
-        await eventually(lambda: world.load.answers[503] > 0, 30, "a publisher to answer 503")
+        before = world.load.answers[503]
+        await eventually(lambda: world.load.answers[503] > before, 60, "a publisher to answer 503")
         taken = world.load.count
         for number in range(4):
             refused[number] = await post(world.publisher, f"refused-{number}")

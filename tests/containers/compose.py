@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,8 @@ import yaml
 from docker.models.containers import Container
 from testcontainers.compose import DockerCompose
 
-from tests.containers.pod import Pod
+from tests.containers.pod import Pod, output_of
+from trunkline.broker import find_free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 POSTGRES_IMAGE = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["postgres"][
@@ -55,7 +54,7 @@ class System:
 
     def __init__(self, folder: Path) -> None:
         self._client = docker.from_env()
-        ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+        ports = {name: find_free_port() for name in _PORTS}
         settings = {**ports, "COMPOSE_PROJECT_NAME": _PROJECT, "NOTIFICATION_SERVICE_PORTS": "0"}
         chosen = folder / "compose.env"
         chosen.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
@@ -99,8 +98,7 @@ class System:
     def sql(self, query: str) -> list[list[str]]:
         """Return a query's rows in PostgreSQL.
 
-        On a busy machine Docker may lose what a short command printed, and still say that it went
-        well: psql's last line tells that nothing is missing.
+        No rows may be no output, so psql's last line tells that nothing was lost.
         """
         for _ in range(_ASKED_AT_MOST):
             *lines, last = self._psql(query, "\\echo whole").splitlines() or [""]
@@ -115,9 +113,7 @@ class System:
     def _psql(self, *commands: str) -> str:
         (postgres,) = self.containers("postgres")
         command = ["psql", "-U", "trunkline", "-AtqF", "\t", "-v", "ON_ERROR_STOP=1"]
-        code, printed = postgres.exec_run([*command, *(f"--command={c}" for c in commands)])
-        assert code == 0, printed.decode()
-        return printed.decode()
+        return output_of(postgres, *command, *(f"--command={c}" for c in commands))
 
     def trunkline(self, *arguments: str) -> Any:
         """Run a command of ``trunkline`` in the dlq pod; return the JSON that it prints."""
@@ -129,11 +125,3 @@ class System:
         for container in self._client.containers.list(all=True, filters=everything):
             said = container.logs(tail=12).decode(errors="replace")
             print(f"--- {container.name} ({container.status})\n{said}")
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]

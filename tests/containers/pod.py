@@ -13,6 +13,18 @@ from urllib.request import Request, urlopen
 from docker.models.containers import Container
 
 WEB_PORT = 6066
+_ASKED_AT_MOST = 5
+
+
+def output_of(container: Container, *command: str) -> str:
+    """Run a command in a container; return what it printed.
+
+    On a busy machine Docker may lose all that a short command printed, and still say that it went
+    well: who needs the output runs the command again.
+    """
+    code, printed = container.exec_run(list(command))
+    assert code == 0, printed.decode()
+    return printed.decode()
 
 
 class Pod:
@@ -28,7 +40,7 @@ class Pod:
 
     def get(self, path: str) -> Any:
         """Return the JSON that it answers with."""
-        with urlopen(self._url(path), timeout=10) as response:
+        with urlopen(self._url(path), timeout=30) as response:
             return json.load(response)
 
     def page(self, path: str) -> str:
@@ -42,7 +54,7 @@ class Pod:
             self._url(path), json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
         try:
-            with urlopen(request, timeout=30) as response:
+            with urlopen(request, timeout=90) as response:
                 return response.status
         except HTTPError as error:
             error.close()
@@ -76,13 +88,14 @@ class Pod:
 
     def run(self, *command: str) -> str:
         """Run a command inside; return what it printed."""
-        code, printed = self.container.exec_run(list(command))
-        assert code == 0, printed.decode()
-        return printed.decode()
+        return output_of(self.container, *command)
 
     def run_json(self, *command: str) -> Any:
-        """Run a command inside; return the JSON that it printed."""
-        return json.loads(self.run(*command))
+        """Run a command inside that may be run again; return the JSON that it printed."""
+        for _ in range(_ASKED_AT_MOST):
+            if printed := self.run(*command):
+                return json.loads(printed)
+        raise AssertionError(f"Docker lost what {command} printed, {_ASKED_AT_MOST} times")
 
     def kill(self) -> None:
         """Send SIGKILL to all of it; Docker does not start it again by itself then."""

@@ -11,7 +11,8 @@ import pytest
 
 from tests.support.missing import needs
 
-pytestmark = pytest.mark.kafka
+# Real benchmarks of real peers, which the first of them installs.
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
 
 def bench(kafka, *arguments):
@@ -21,7 +22,7 @@ def bench(kafka, *arguments):
         env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": kafka},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=800,
         check=False,
     )
     assert done.returncode == 0, done.stderr

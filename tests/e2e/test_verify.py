@@ -85,7 +85,7 @@ class LyingStage(Stage):
     """Counts one row less than there is."""
 
     def __init__(self, *args, **options):
-        super().__init__(*args, **options, settle_timeout_s=5)
+        super().__init__(*args, **options, settle_timeout_s=20)
 
     async def stored_users(self, topic):
         found = await super().stored_users(topic)

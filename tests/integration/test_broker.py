@@ -44,7 +44,7 @@ async def test_makes_no_topic_that_nobody_declared(kafka, namespace):
     from aiokafka import AIOKafkaProducer
     from aiokafka.errors import KafkaError
 
-    async with AIOKafkaProducer(bootstrap_servers=kafka, request_timeout_ms=1000) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=kafka, request_timeout_ms=5000) as producer:
         with pytest.raises(KafkaError):
             await producer.send_and_wait(f"{namespace}.nobody", b"x")
 
@@ -78,7 +78,7 @@ async def test_a_commit_that_was_acknowledged_survives_a_kill(own_broker):
 
     def transactions(number):
         return FencedTransactions(
-            KafkaConnection.plaintext(servers), f"w{number}", f"w{number}", request_timeout_s=1
+            KafkaConnection.plaintext(servers), f"w{number}", f"w{number}", request_timeout_s=5
         )
 
     async def write(number, life):
@@ -100,7 +100,7 @@ async def test_a_commit_that_was_acknowledged_survives_a_kill(own_broker):
 
     async def end_what_is_open(number):
         owner = transactions(number)
-        await eventually(lambda: _opens(owner), 20, "the next owner")
+        await eventually(lambda: _opens(owner), 60, "the next owner")
         await owner.close()
 
     async def is_whole():
@@ -118,7 +118,7 @@ async def test_a_commit_that_was_acknowledged_survives_a_kill(own_broker):
         assert {type(end) for end in ends} == {asyncio.CancelledError}
         await asyncio.to_thread(broker.restart_node, 0)
         await asyncio.gather(*(end_what_is_open(number) for number in range(12)))
-        await eventually(is_whole, 10, "every acknowledged transaction")
+        await eventually(is_whole, 60, "every acknowledged transaction")
 
 
 async def _opens(transactions):

@@ -16,7 +16,7 @@ from tests.support.worker import workers
 pytestmark = pytest.mark.kafka
 
 COUNT = 200
-ORDER = {"topic": "order.created", "rate": 40}
+ORDER = {"topic": "order.created", "rate": 10}
 
 
 def order(console, path, body):
@@ -47,7 +47,7 @@ async def test_killed_in_the_middle_the_same_order_goes_on(kafka, namespace, tmp
 
         async def some_are_done():
             _, found = await console.get(f"/api/jobs/{job['job']}")
-            return found.get("done", 0) >= 40
+            return found.get("done", 0) >= 10
 
         await eventually(some_are_done, 60, "some redriven events")
         console.kill()

@@ -20,7 +20,8 @@ async def test_a_stopping_worker_keeps_its_partitions_until_its_handlers_have_en
     """SIGTERM to one pod, and a new one joins while both old ones are in mid-handler."""
     with journal_group(kafka, namespace, tmp_path) as group:
         await group.create_topics(2)
-        options = {"TRUNKLINE_DRAIN_TIMEOUT_S": 8}
+        # The gate alone ends the drain, however long the new pod takes to start.
+        options = {"TRUNKLINE_DRAIN_TIMEOUT_S": 60, "TRUNKLINE_SHUTDOWN_TIMEOUT_S": 90}
         stopping, other = group.start("stopping", **options), group.start("other", **options)
         await stopping.wait_assigned(1)
         await other.wait_assigned(1)
@@ -33,7 +34,7 @@ async def test_a_stopping_worker_keeps_its_partitions_until_its_handlers_have_en
         rebalances = (await other.stats())["rebalances"]
         stopping.process.send_signal(signal.SIGTERM)
         group.start("new", **options)
-        await eventually(lambda: _has_rebalanced(other, rebalances), 30, "the new pod to join")
+        await eventually(lambda: _has_rebalanced(other, rebalances), 60, "the new pod to join")
         assert stopping.process.poll() is None
         group.gate.touch()
         assert await stopping.wait_for_end() == 0

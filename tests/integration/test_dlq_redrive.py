@@ -78,8 +78,8 @@ async def test_killed_in_the_middle_and_run_again_redrives_each_once(dlq, kills)
 async def test_ctrl_c_ends_after_the_running_transaction_and_the_same_command_goes_on(dlq):
     """Exit status 1, and it says how to go on."""
     await dlq.put(dlq.letters(300))
-    running = dlq.start("redrive", "--yes", "--rate", "50")
-    await until_some_are_redriven(dlq, 50)
+    running = dlq.start("redrive", "--yes", "--rate", "20")
+    await until_some_are_redriven(dlq, 20)
 
     running.send_signal(signal.SIGINT)
     _, stderr = running.communicate(timeout=30)
@@ -93,8 +93,8 @@ async def test_ctrl_c_ends_after_the_running_transaction_and_the_same_command_go
 async def test_a_second_run_takes_over_and_nothing_is_done_twice(dlq):
     """The first one ends with status 1 and says why."""
     await dlq.put(dlq.letters(600))
-    first = dlq.start("redrive", "--yes", "--rate", "60")
-    await until_some_are_redriven(dlq, 60)
+    first = dlq.start("redrive", "--yes", "--rate", "20")
+    await until_some_are_redriven(dlq, 20)
 
     second = dlq.run("redrive", "--yes")
     _, stderr = first.communicate(timeout=60)

@@ -128,7 +128,7 @@ async def test_closing_ends_a_list_that_is_being_written(topic, make_owner):
     await owner.close()
     with pytest.raises(TransactionLostError, match="it was closed"):
         await writing
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8
 
 
 async def test_a_commit_that_is_not_answered_is_unknown(kafka, topic, make_owner):
@@ -149,7 +149,7 @@ async def test_a_commit_that_is_not_answered_is_unknown(kafka, topic, make_owner
 
 async def test_writing_that_takes_too_long_is_rolled_back(kafka, topic, make_owner):
     """Before its transaction times out by itself."""
-    owner = make_owner(transaction_timeout_s=1)
+    owner = make_owner(transaction_timeout_s=5)
     await owner.open()
     link = owner._link
 
@@ -157,7 +157,7 @@ async def test_writing_that_takes_too_long_is_rolled_back(kafka, topic, make_own
         return asyncio.get_running_loop().create_future()
 
     link.send = never
-    with pytest.raises(TransactionLostError, match="within 1 s") as lost:
+    with pytest.raises(TransactionLostError, match="within 5 s") as lost:
         await owner.transact(records(topic, 3))
     assert not lost.value.unknown
     await owner.open()
@@ -174,4 +174,4 @@ async def test_opening_and_closing_without_a_broker_are_quick():
     with pytest.raises(BrokerError, match=r"127\.0\.0\.1:1"):
         await owner.open()
     await owner.close()
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15

@@ -13,7 +13,8 @@ from tests.support.worker import Worker
 from trunkline.connection import KafkaConnection
 from trunkline.delivery.fenced import FencedTransactions
 
-STUCK = {"TRUNKLINE_STUCK_AFTER_S": "1"}
+STUCK_AFTER_S = 3
+STUCK = {"TRUNKLINE_STUCK_AFTER_S": str(STUCK_AFTER_S)}
 
 
 async def live(pod: Worker) -> tuple[int, str]:
@@ -21,8 +22,10 @@ async def live(pod: Worker) -> tuple[int, str]:
     return status, body.get("reason", "")
 
 
-async def is_red(pod: Worker) -> bool:
-    return (await live(pod))[0] == 503
+async def is_red(pod: Worker, why: str) -> bool:
+    # Of one partition only the longest standing is told: a slow commit may be another for a moment.
+    status, reason = await live(pod)
+    return status == 503 and why in reason
 
 
 async def is_green(pod: Worker) -> bool:
@@ -38,16 +41,15 @@ async def test_a_hanging_handler_turns_live_red_until_it_goes_on(
         pod = group.start(**STUCK)
         await pod.wait_ready()
         assert await is_green(pod)
-        await group.publish([("a", "ok"), ("a", "gate"), ("a", "ok")], partition=0)
         await group.publish([("b", "ok")], partition=1)
         began = time.monotonic()
-        await eventually(lambda: is_red(pod), 10, "live to turn red")
-        assert 1 < time.monotonic() - began < 5
-        _, reason = await live(pod)
-        assert f"{group.topic}[0]: the event at offset 1 has not been finished for" in reason
-        assert "[1]" not in reason
+        await group.publish([("a", "ok"), ("a", "gate"), ("a", "ok")], partition=0)
+        why = f"{group.topic}[0]: the event at offset 1 has not been finished for"
+        await eventually(lambda: is_red(pod, why), 30, "live to turn red")
+        assert time.monotonic() - began > STUCK_AFTER_S
+        assert "[1]" not in (await live(pod))[1]
         group.gate.touch()
-        await eventually(lambda: is_green(pod), 10, "live to turn green")
+        await eventually(lambda: is_green(pod), 30, "live to turn green")
         await group.wait_handled(4)
 
 
@@ -60,16 +62,15 @@ async def test_a_hanging_retry_turns_live_red_and_a_restart_gives_it_to_a_handle
         await group.publish([("a", "hang-2"), ("a", "ok")])
         pod = group.start(TRUNKLINE_RETRY_BACKOFF="fixed:0.1", **STUCK)
         await pod.wait_ready()
-        await eventually(lambda: is_red(pod), 20, "live to turn red")
-        _, reason = await live(pod)
-        assert f"attempt 2 at {group.topic}[0]@0 has not ended for" in reason
-        assert "failures[" in reason
+        why = f"attempt 2 at {group.topic}[0]@0 has not ended for"
+        await eventually(lambda: is_red(pod, why), 30, "live to turn red")
+        assert "failures[" in (await live(pod))[1]
         group.gate.touch()  # what hangs at the old pod does not look at it again
         await pod.terminate()  # as the kubelet does
         again = group.start(TRUNKLINE_RETRY_BACKOFF="fixed:0.1", **STUCK)
         await again.wait_ready()
         await group.wait_handled(2)
-        await eventually(lambda: is_green(again), 10, "live to be green")
+        await eventually(lambda: is_green(again), 30, "live to be green")
     attempts = [e.attempt for e in group.entries() if e.offset == 0 and e.what == "start"]
     assert attempts == [1, 2, 2]
 
@@ -91,7 +92,7 @@ async def test_an_open_breaker_and_what_waits_behind_it_is_not_stuck(
             return bool(stats and stats["topics"][group.topic]["breaker"]["opened"])
 
         await eventually(is_open, what="the breaker to open")
-        until = time.monotonic() + 3
+        until = time.monotonic() + 2 * STUCK_AFTER_S
         while time.monotonic() < until:
             assert await live(pod) == (200, "nothing is stuck")
             await asyncio.sleep(0.2)
@@ -117,7 +118,7 @@ async def test_a_worker_is_not_ready_before_it_knows_what_its_predecessors_held(
 
             await eventually(says_why, 30, "the pod to say what it waits for")
             assert not group.entries(), "it handled an event before it knew what was held"
-            await asyncio.sleep(2)
+            await asyncio.sleep(STUCK_AFTER_S + 2)
             assert await live(pod) == (200, "nothing is stuck")
             await dead.open()  # its next incarnation rolls it back
             await pod.wait_ready()
@@ -128,7 +129,10 @@ async def test_a_worker_is_not_ready_before_it_knows_what_its_predecessors_held(
 
 async def _half_written(group: JournalGroup) -> Any:
     connection = KafkaConnection.plaintext(group.servers)
-    dead = FencedTransactions(connection, "dead", f"{group.namespace}.dead")
+    # It must still be open when a pod has started that takes its time.
+    dead = FencedTransactions(
+        connection, "dead", f"{group.namespace}.dead", transaction_timeout_s=60
+    )
     await dead.open()
     producer = dead._link.producer
     await producer.begin_transaction()

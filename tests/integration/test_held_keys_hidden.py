@@ -19,7 +19,12 @@ async def test_a_hold_behind_an_open_transaction_is_waited_for(kafka, namespace)
     topic = f"{namespace}.held-keys"
     await create_topics(kafka, {topic: 1})
     dead, alive = (
-        FencedTransactions(KafkaConnection.plaintext(kafka), name, f"{namespace}.{name}")
+        FencedTransactions(
+            KafkaConnection.plaintext(kafka),
+            name,
+            f"{namespace}.{name}",
+            transaction_timeout_s=60,
+        )
         for name in ("dead", "alive")
     )
     await dead.open()

@@ -59,7 +59,7 @@ async def test_a_pause_holds_over_a_restart_and_a_rebalance(kafka, namespace, tm
         await eventually(lambda: _count(group, "end", 2) == 2 * EACH, 30, "partition 2")
         assert _count(group, "end", 0) == before
         assert _in_flight(group, 0) == 0
-        await eventually(lambda: _tells_lag(first, second, waiting), 15, "the lag to be told")
+        await eventually(lambda: _tells_lag(first, second, waiting), 30, "the lag to be told")
         assert (await group.committed()).get(0, 0) <= _begun(group, 0)
 
         outcome = await resume(*what, who="a test")
@@ -120,7 +120,6 @@ def _in_flight(group, partition):
 
 async def _tells_lag(first, second, expected):
     rows = [r for pod in (first, second) for r in (await pod.stats()).get("partitions", ())]
-    assert any(row["paused"] for row in rows)
     return [row["lag"] for row in rows if row["paused"]] == [expected]
 
 
@@ -128,4 +127,4 @@ async def _wait_for_pause(pod, names):
     async def paused():
         return (await pod.stats()).get("paused") == names
 
-    await eventually(paused, 10, f"{pod.name} to pause {names}")
+    await eventually(paused, 30, f"{pod.name} to pause {names}")

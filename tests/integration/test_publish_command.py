@@ -137,17 +137,17 @@ async def test_ctrl_c_tells_exactly_how_far_it_came(kafka, topic, command, run, 
     """Interrupted in the middle and resumed from the line it names: every event once."""
     file = tmp_path / "users.ndjson"
     file.write_text("\n".join(line(n) for n in range(4000)))
-    process = command(AUTH_REGISTERED, str(file), "--rate", "1000", "--json")
+    process = command(AUTH_REGISTERED, str(file), "--rate", "200", "--json")
 
     async def some():
-        return len(await read_all(kafka, topic)) > 300
+        return len(await read_all(kafka, topic)) > 100
 
     await eventually(some, timeout_s=30)
     process.send_signal(signal.SIGINT)
     out, _ = await asyncio.to_thread(process.communicate, None, 30)
     summary = json.loads(out)
     assert process.returncode == 1
-    assert 300 < summary["acknowledged"] < 4000
+    assert 100 < summary["acknowledged"] < 4000
     code, _, _ = await run(
         AUTH_REGISTERED, str(file), "--from-line", str(summary["resume_from_line"])
     )
@@ -164,7 +164,7 @@ async def test_says_what_it_got_done_when_the_broker_dies(own_broker, namespace,
     process = command(
         *(AUTH_REGISTERED, "--count", "100000", "--rate", "2000", "--json"),
         bootstrap=broker.bootstrap_servers,
-        TRUNKLINE_PUBLISH_TIMEOUT_S="2",
+        TRUNKLINE_PUBLISH_TIMEOUT_S="5",
     )
 
     async def some():

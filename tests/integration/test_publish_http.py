@@ -101,12 +101,12 @@ async def test_publishes_nothing_of_a_list_with_a_wrong_event(kafka, namespace, 
 async def test_starts_without_a_broker_and_connects_when_it_is_there(own_broker, serve):
     """Not ready and 503 at once, then ready and 202, then again when the broker was away."""
     port = find_free_port()
-    client, publisher = await serve(f"127.0.0.1:{port}", publish_timeout_s=2)
+    client, publisher = await serve(f"127.0.0.1:{port}", publish_timeout_s=5)
     begun = time.monotonic()
     response = await client.post(PATH, json=user(1))
     assert response.status == 503
     assert response.headers["Retry-After"]
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15
     assert not publisher.ready
 
     broker = own_broker(port=port)

@@ -91,10 +91,10 @@ class Visitor:
         page = await context.new_page()
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.mistakes.append(f"{path}: {error}"))
-        await self._go(page, f"{self.url}{path}")
+        await self.goto(page, f"{self.url}{path}")
         return page
 
-    async def _go(self, page: Page, url: str) -> None:
+    async def goto(self, page: Page, url: str) -> None:
         """Open a URL, again when the machine's network changed meanwhile (containers started)."""
         for _ in range(5):
             self._network_changed = False

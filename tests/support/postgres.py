@@ -12,7 +12,6 @@ import json
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.support.missing import unavailable
+from trunkline.broker import find_free_port
 
 _BINARIES = Path("/usr/lib/postgresql")
 #: With characters that a URL must have encoded.
@@ -105,7 +105,7 @@ def _start(binaries: Path) -> Path:
     try:
         _run(binaries / "initdb", "-D", cluster / "data", "-U", "trunkline", "-E", "UTF8", "-N",
              "--locale=C", "-A", "scram-sha-256", f"--pwfile={secret}")  # fmt: skip
-        port = _free_port()
+        port = find_free_port()
         (cluster / "port").write_text(str(port))
         options = f"{_OPTIONS} -p {port}"
         _run(
@@ -156,12 +156,6 @@ def _account() -> str:
 
 def _group() -> int:
     return pwd.getpwnam(_account()).pw_gid
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _url(cluster: Path) -> str:

@@ -56,7 +56,8 @@ class Worker:
             "TRUNKLINE_POD": name,
             "TRUNKLINE_DATA_DIR": str(folder / "data"),
             "TRUNKLINE_WEB_PORT": str(self.port),
-            "TRUNKLINE_SESSION_TIMEOUT_S": "3",
+            # Short, for those that are killed; long enough for a busy machine.
+            "TRUNKLINE_SESSION_TIMEOUT_S": "8",
             "TRUNKLINE_METADATA_MAX_AGE_S": "1",
             **{key: str(value) for key, value in env.items()},
         }
@@ -103,7 +104,9 @@ class Worker:
 
     def _get(self, path: str) -> tuple[int, Any]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.port}{path}", timeout=30
+            ) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:

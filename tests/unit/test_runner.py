@@ -52,7 +52,7 @@ class Bench:
         self.tracker.deliver([r.offset for r in records], records[-1].offset + 1)
         self.runner.feed(records)
 
-    async def until_done(self, timeout_s=5):
+    async def until_done(self, timeout_s=30):
         async with asyncio.timeout(timeout_s):
             while self.tracker.unfinished:
                 await asyncio.sleep(0.001)

@@ -65,7 +65,7 @@ async def test_every_event_that_a_runner_takes_is_counted(options):
 
     async def handle(event, context):
         if context.offset % 100 == 7:
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.3)
         if context.offset % 100 == 9:
             raise RuntimeError("no")
 
@@ -75,14 +75,14 @@ async def test_every_event_that_a_runner_takes_is_counted(options):
     await bench.runner.drain(1)
     histogram = bench.target.handler_seconds
     assert sum(histogram.counts) == 500
-    assert sum(histogram.counts[BOUNDS_S.index(0.05) :]) in (3, 4, 5)  # two in one run are one
-    assert histogram.sum_s >= 5 * 0.03
+    assert sum(histogram.counts[BOUNDS_S.index(0.5) :]) in (3, 4, 5)  # two in one run are one
+    assert histogram.sum_s >= 5 * 0.3
 
 
 @pytest.mark.parametrize("options", [{}, {"concurrency": 2}, {"shape": "batch"}])
 async def test_waiting_for_the_breaker_is_no_work(options):
     """The handler was quick, its dependency was not there."""
-    back_at = time.monotonic() + 0.4
+    back_at = time.monotonic() + 2
 
     async def handle(event):
         if time.monotonic() < back_at:
@@ -95,7 +95,7 @@ async def test_waiting_for_the_breaker_is_no_work(options):
     await bench.runner.drain(1)
     histogram = bench.target.handler_seconds
     assert sum(histogram.counts) == 1
-    assert histogram.sum_s < 0.2
+    assert histogram.sum_s < 1
 
 
 @pytest.mark.parametrize("options", [{}, {"concurrency": 2}, {"shape": "batch"}])
@@ -107,10 +107,10 @@ async def test_taking_a_partition_over_is_no_part_of_its_first_event(options):
 
     class Slow(FakeSource):
         async def take_over(self):
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(2)
 
     bench = Bench(handle, Slow(), **options)
     bench.feed([record(0)])
     await bench.until_done()
     await bench.runner.drain(1)
-    assert 0.005 < bench.target.handler_seconds.sum_s < 0.2
+    assert 0.005 < bench.target.handler_seconds.sum_s < 1

@@ -24,6 +24,13 @@ _REFUSED = {
     FLAKY: f"NEW.user_id LIKE '{FLAKY}-%' AND CAST(strftime('%s', 'now') AS INTEGER) % 20 < 2",
     HOPELESS: f"NEW.user_id LIKE '{HOPELESS}-%'",
 }
+#: An event that is stored is not refused when it comes again, after a crash: its fate is known.
+_NOT_STORED = {
+    "registered_users": (
+        " AND NOT EXISTS (SELECT 1 FROM registered_users AS stored WHERE stored.topic = NEW.topic"
+        ' AND stored."partition" = NEW."partition" AND stored."offset" = NEW."offset")'
+    )
+}
 #: Retries after 0.5, 1.5 and 3.5 s: no event of a flaky user is refused at all of them.
 RETRIES = {"TRUNKLINE_RETRY_BACKOFF": "list:0.5,1,2"}
 #: Where a service's rows of a user are, to be refused.
@@ -52,7 +59,8 @@ def refuse_rows(data: Path, services: Iterable[str] = tuple(_TABLES)) -> None:
         with closing(sqlite3.connect(data / f"{service}.sqlite", timeout=30)) as connection:
             for name, when in _REFUSED.items():
                 connection.execute(
-                    f"CREATE TRIGGER soak_{name} BEFORE INSERT ON {table} WHEN {when} "
+                    f"CREATE TRIGGER soak_{name} BEFORE INSERT ON {table} "
+                    f"WHEN {when}{_NOT_STORED.get(table, '')} "
                     f"BEGIN SELECT RAISE(ABORT, 'refused: {name}'); END"
                 )
             connection.commit()

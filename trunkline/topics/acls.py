@@ -122,11 +122,11 @@ def _administrating(topology: Topology) -> Iterable[Acl]:
 
 def _reading_lag(topology: Topology) -> Iterable[Acl]:
     """Ends of topics and committed offsets: no event can be read with them."""
-    groups = [service for service in topology.services if service.group]
-    for name in dict.fromkeys(name for service in groups for name in service.reads):
+    reads = {service.group: service.reads for service in topology.services if service.group}
+    for name in dict.fromkeys(name for names in reads.values() for name in names):
         yield Acl("topic", topology.topic(name).name, ("Describe",))
-    for service in groups:
-        yield Acl("group", topology.real_name(service.group), ("Describe",))
+    for group in reads:
+        yield Acl("group", topology.real_name(group), ("Describe",))
 
 
 class _Collected:

@@ -83,7 +83,7 @@ async def test_identities_are_locked_in_sorted_order(pods, postgresql_url, table
         await connection.execute(text(first))
         adding = asyncio.create_task(add([9, 8]))
         await until_one_waits(postgresql_url)
-        await asyncio.wait_for(add([9]), timeout=5)
+        await asyncio.wait_for(add([9]), timeout=30)
         return adding
 
     await (await one.write(hold_first))
@@ -155,7 +155,7 @@ async def test_a_cancelled_write_gives_sqlites_lock_back(tmp_path):
     async with Database(url) as database:
         orders = Orders(database)
         for number in range(60):
-            other = sqlite3.connect(path, isolation_level=None, timeout=1)
+            other = sqlite3.connect(path, isolation_level=None, timeout=10)
             locked = number % 2 == 0
             if locked:
                 other.execute("BEGIN IMMEDIATE")

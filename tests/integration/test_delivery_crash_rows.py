@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing, contextmanager
+
 import pytest
 
 from tests.support.offsets import end_offsets, wait_all_committed
@@ -15,6 +18,7 @@ from trunkline.topology import AUTH_REGISTERED, Topology
 pytestmark = pytest.mark.kafka
 
 EVENTS = 50_000
+LAST = 10_000
 
 
 async def test_rows_are_exact_when_a_pod_is_killed(kafka, namespace, tmp_path):
@@ -28,14 +32,27 @@ async def test_rows_are_exact_when_a_pod_is_killed(kafka, namespace, tmp_path):
         for pod in pods:
             await pod.wait_ready()
         await eventually(lambda: _shared(pods), 30, "both pods to have partitions")
-        await publish_registrations(kafka, topic, range(EVENTS))
+        await publish_registrations(kafka, topic, range(EVENTS - LAST))
         await eventually(lambda: _handled(pods[0], EVENTS / 10), 60, "work to be under way")
-        pods[0].kill()
-        assert count_rows(tmp_path) < EVENTS, "killed too late"
+        # However quick they are: no pod writes until one of them is dead.
+        with locked(tmp_path):
+            await publish_registrations(kafka, topic, range(EVENTS - LAST, EVENTS))
+            pods[0].kill()
         await wait_all_committed(kafka, group, topic, 90)
         ends = await end_offsets(kafka, topic)
         assert sum(ends.values()) == EVENTS
         assert count_rows(tmp_path) == EVENTS
+
+
+@contextmanager
+def locked(folder):
+    """Keep the pods from writing to their database."""
+    path = folder / "data" / "db-server.sqlite"
+    with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        assert count_rows(folder) < EVENTS, "the lock came too late"
+        connection.execute("ROLLBACK")
 
 
 async def _shared(pods):

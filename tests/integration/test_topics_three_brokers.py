@@ -20,7 +20,7 @@ async def test_replicates_over_three_brokers_also_while_one_is_down(own_broker, 
 
     created = await apply(connection, topology)
     again = await plan(connection, topology)
-    broker.kill(2)
+    broker.kill(next(node for node in range(3) if node != broker.controller()))
     created_in_outage = await apply(connection, Topology(f"{namespace}-2"))
     afterwards = await plan(connection, topology)
 

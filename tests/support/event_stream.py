@@ -59,7 +59,7 @@ class Stream:
     async def frame(self):
         """Return the next frame's fields; the stream's end gives None."""
         fields = {}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while line := await self.response.content.readuntil(b"\n"):
                 text = line.decode().rstrip("\n")
                 if not text:

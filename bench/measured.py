@@ -21,10 +21,11 @@ from agents.failing import failing_events
 from models import UserRegistered
 from trunkline.bench.ground import EVENTS, Job, ground_topology
 from trunkline.bench.tally import Lateness, Tally, say
-from trunkline.delivery.app import DeliveryApp, DeliveryWorker
+from trunkline.delivery.app import DeliveryApp
 from trunkline.delivery.event_loop import use_event_loop
 from trunkline.delivery.handler import Context, Handler, Subscription
 from trunkline.delivery.startstop import StartStop
+from trunkline.delivery.worker import DeliveryWorker
 from trunkline.settings import load_settings
 
 

@@ -19,10 +19,11 @@ from agents.failing import failing_events
 from models import UserRegistered
 from trunkline.bench.failing import FAILS, number_of
 from trunkline.bench.ground import EVENTS, ground_topology
-from trunkline.delivery.app import DeliveryApp, DeliveryWorker
+from trunkline.delivery.app import DeliveryApp
 from trunkline.delivery.event_loop import use_event_loop
 from trunkline.delivery.handler import Context, Subscription
 from trunkline.delivery.startstop import StartStop
+from trunkline.delivery.worker import DeliveryWorker
 from trunkline.settings import load_settings
 
 _SAY_S = 0.02

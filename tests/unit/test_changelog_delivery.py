@@ -9,7 +9,8 @@ import pytest
 from faust.exceptions import ProducerSendError
 from faust.types import TP
 
-from trunkline.delivery.faust_internals import Consumer, Producer
+from trunkline.delivery.faust_internals import Consumer
+from trunkline.delivery.faust_producer import Producer
 
 CHANGELOG = TP("g-table-changelog", 0)
 

@@ -51,7 +51,9 @@ from tables.retry_store import RetriesStore
 from trunkline.delivery import app as ours_app
 from trunkline.delivery import faust_internals as ours
 from trunkline.delivery import faust_tables as ours_tables
+from trunkline.delivery import worker as ours_worker
 from trunkline.delivery.consumer_thread import ConsumerThread
+from trunkline.delivery.faust_producer import Producer
 from trunkline.delivery.header_names import LenientBatch, TolerantRecords
 from trunkline.security import challenge
 
@@ -72,10 +74,10 @@ OVERRIDES = {
         "on_partitions_revoked",
         "perform_seek",
     ),
-    ours.Producer: ("on_stop",),
+    Producer: ("on_stop",),
     ours.Transport: ("Consumer", "Producer"),
-    ours_app.DeliveryBoot: ("server",),
-    ours_app.DeliveryWorker: (
+    ours_worker.DeliveryBoot: ("server",),
+    ours_worker.DeliveryWorker: (
         "install_signal_handlers",
         "on_setup_root_logger",
         "on_startup_finished",

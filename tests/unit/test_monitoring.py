@@ -86,6 +86,25 @@ def test_the_dashboard_asks_for_its_data_source():
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
 
 
+#: What Grafana's schema demands of a panel's options (grafana-foundation-sdk 0.0.22, strict).
+_OPTIONS = {
+    "timeseries": {"legend", "tooltip"},
+    "stat": {
+        *("colorMode", "graphMode", "justifyMode", "orientation", "percentChangeColorMode"),
+        *("reduceOptions", "showPercentChange", "textMode", "wideLayout"),
+    },
+}
+
+
+def test_the_panels_say_all_that_grafanas_schema_demands():
+    """It would fill in what is missing as it likes: a legend may be shown or not."""
+    panels = [p for p in json.loads(DASHBOARD.read_text())["panels"] if p["type"] != "row"]
+    for panel in panels:
+        assert panel["options"].keys() >= _OPTIONS[panel["type"]], panel["title"]
+        if panel["type"] == "timeseries":
+            assert panel["options"]["legend"]["showLegend"] is True, panel["title"]
+
+
 def anchors(text):
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in headings}

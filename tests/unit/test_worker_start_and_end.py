@@ -8,8 +8,10 @@ import faust
 import pytest
 
 from trunkline.delivery import app as ours
+from trunkline.delivery import worker
 from trunkline.delivery.faust_internals import BatchTopic
 from trunkline.delivery.faust_tables import TableManager
+from trunkline.delivery.worker import DeliveryWorker
 
 
 class Manager(TableManager):
@@ -72,13 +74,13 @@ async def test_tasks_that_clean_up_are_waited_for_and_those_that_they_start():
             started.append(asyncio.create_task(clean_up(then)))
 
     started = [asyncio.create_task(clean_up("first", "second"))]
-    await ours.DeliveryWorker._sentinel_task(None)
+    await DeliveryWorker._sentinel_task(None)
     assert ended == ["first", "second"]
 
 
 async def test_a_task_that_does_not_end_is_left_behind(monkeypatch):
-    monkeypatch.setattr(ours, "_LAST_TASKS_S", 0.05)
+    monkeypatch.setattr(worker, "_LAST_TASKS_S", 0.05)
     endless = asyncio.create_task(asyncio.Event().wait())
-    await asyncio.wait_for(ours.DeliveryWorker._sentinel_task(None), 5)
+    await asyncio.wait_for(DeliveryWorker._sentinel_task(None), 5)
     assert not endless.done()
     endless.cancel()

@@ -7,11 +7,10 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import faust
-from faust.app.base import BootStrategy
 from faust.exceptions import ConsumerNotStarted, ProducerSendError
 from faust.topics import Topic as FaustTopic
 from faust.types import TP
@@ -19,7 +18,6 @@ from mode import Service
 
 from trunkline.delivery.client_tasks import DeadClientError
 from trunkline.delivery.consumer_thread import CLOSE_TIMEOUT_S
-from trunkline.delivery.deadline import Deadline
 from trunkline.delivery.dispatch import Dispatcher
 from trunkline.delivery.draining import Drain
 from trunkline.delivery.failing import FailingEvents, make_target
@@ -31,14 +29,13 @@ from trunkline.delivery.handler import Subscription
 from trunkline.delivery.held_keys import HeldKeys
 from trunkline.delivery.keeper import HoldKeeper
 from trunkline.delivery.lease import Lease
-from trunkline.delivery.logs import make_readable
-from trunkline.delivery.memory import MemoryKeeper, spare_the_garbage_collector
 from trunkline.delivery.pauses import Pauses
 from trunkline.delivery.progress import Progress
 from trunkline.delivery.stale_membership import leave_if_topics_are_new
 from trunkline.delivery.startstop import StartStop
 from trunkline.delivery.target import Target
 from trunkline.delivery.timing import Histogram
+from trunkline.delivery.worker import DeliveryBoot, DeliveryWorker
 from trunkline.errors import ConfigurationError
 from trunkline.retries.attempt import Attempts
 from trunkline.retries.failures import DeadBatch, Failures
@@ -50,61 +47,6 @@ logger = logging.getLogger(__name__)
 _LOOK_S = 1.0
 #: How often the brokers are asked for the ends of what is paused.
 _ASK_S = 5.0
-#: How long tasks that were cancelled at the worker's end may take to clean up.
-_LAST_TASKS_S = 1.0
-
-
-class DeliveryBoot(BootStrategy):
-    """Start order: the web server first, then wait for the broker, then all that needs it."""
-
-    def server(self) -> Iterable[Any]:
-        """Return the services in the order of their start."""
-        before = self._chain(self.sensors(), self.web_server(), [self.app.gate])
-        if not self.app.batched_topics:
-            # A publisher, or a service that only receives: Faust's consumer has nothing to do.
-            return self._chain(before, self.app.before_consumer)
-        return self._chain(
-            before,
-            self.kafka_producer(),
-            self.app.before_consumer,
-            self.kafka_consumer(),
-            self.agents(),
-            self.kafka_conductor(),
-            self.tables(),
-        )
-
-
-class DeliveryWorker(faust.Worker):
-    """A worker that ends in time, whatever hangs, and whose log can be read."""
-
-    def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
-        """Keep the libraries' chatter for ``-l debug``: ``-l info`` is what an operator reads."""
-        super().on_setup_root_logger(logger, level)
-        make_readable(logging.getLogger(), level)
-
-    async def on_startup_finished(self) -> None:
-        """Say that the worker is ready, and where it serves."""
-        spare_the_garbage_collector()
-        self.add_future(MemoryKeeper().run())
-        logger.info("%s is ready: %s", self.app.trunkline.pod_name, self.app.conf.canonical_url)
-        await super().on_startup_finished()
-
-    def install_signal_handlers(self) -> None:
-        """Handle signals as Faust does, and count the time from then on."""
-        super().install_signal_handlers()
-        Deadline(self.app.shutdown_timeout_s).watch()
-
-    async def _sentinel_task(self) -> None:
-        """Let cancelled tasks end, which is all that the second is for that stock Faust sleeps."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_TASKS_S):
-                while left := asyncio.all_tasks() - {asyncio.current_task()}:
-                    await asyncio.wait(left)
-        await asyncio.sleep(0)  # what was closed last is told so
-
-    def _on_sigterm(self) -> None:
-        logger.info("Stopping: finishing what runs, then committing")
-        super()._on_sigterm()
 
 
 class DeliveryApp(faust.App):

@@ -1,4 +1,4 @@
-"""What replaces parts of Faust's consumer (0.15.3); see ``consumer_thread.py``, ``faust_producer.py``.
+"""What replaces parts of Faust's consumer (0.15.3), with ``consumer_thread.py``; and its transport.
 
 Faust and aiokafka are pinned, and ``tests/unit/test_faust_contract.py`` fails when an upgrade
 changes what stands here. Each override says what stock Faust does and why that will not do

@@ -348,7 +348,7 @@ class _Wiring:
 
     def _is_ready(self) -> tuple[bool, str]:
         if not self.app.gate.open:
-            return False, f"waiting for {self.app.gate.waits_for}"
+            return False, self.app.gate.waits_for
         for check in self.readiness:
             ready, reason = check()
             if not ready:

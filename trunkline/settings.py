@@ -105,8 +105,8 @@ class Settings(SecuritySettings):
     shutdown_timeout_s: Annotated[float, Field(ge=1, le=600)] = 9.0
     #: A partition where nothing moves for so long, and nothing excuses it, is stuck. An idle worker
     #: asks for records once a second: it must be given a few of these.
-    stuck_after_s: Annotated[float, Field(ge=3, le=86_400)] = 300.0
-    #: How long a worker that starts waits for topics and rights that it lacks; then it gives up.
+    stuck_after_s: Annotated[float, Field(ge=5, le=86_400)] = 300.0
+    #: How long a worker that starts waits for topics, rights and users that are missing.
     start_wait_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
     #: What workers run on; ``asyncio`` is Python's own loop.
     event_loop: Literal["uvloop", "asyncio"] = "uvloop"

@@ -50,15 +50,19 @@ class Pod:
 
     def post(self, path: str, body: object) -> int:
         """Post JSON; return the status."""
+        return self.posted(path, body)[0]
+
+    def posted(self, path: str, body: object) -> tuple[int, Any]:
+        """Post JSON; return status and answer."""
         request = Request(
             self._url(path), json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
         try:
             with urlopen(request, timeout=90) as response:
-                return response.status
+                return response.status, json.load(response)
         except HTTPError as error:
-            error.close()
-            return error.code
+            with error:
+                return error.code, json.load(error)
 
     @contextmanager
     def listening(self, path: str) -> Iterator[HTTPResponse]:

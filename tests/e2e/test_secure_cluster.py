@@ -256,7 +256,7 @@ def test_a_command_that_is_refused_ends_with_1(secure_kafka):
 async def test_an_operator_may_not_make_topics(secure_kafka, namespace):
     """Kafka's denial in words; what is not seen is not said to be missing."""
     with pytest.raises(
-        Exception, match=r"AUTHORIZATION_FAILED.*topics acls -s topics-admin --apply"
+        Exception, match=r"AUTHORIZATION_FAILED.*see what this user needs: trunkline topics acls"
     ):
         await read_topics(connection(secure_kafka.user("operator")), Topology(namespace))
 

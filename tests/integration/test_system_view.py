@@ -118,6 +118,5 @@ async def test_a_worker_works_on_while_its_reports_cannot_be_written(
             return (await engine.stats()).get("handled") == 50
 
         await eventually(handled, 60, "50 events")
-        code, took_s = await engine.terminate()
+        code, _ = await engine.terminate()
         assert code == 0
-        assert took_s < 15

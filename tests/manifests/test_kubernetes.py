@@ -21,6 +21,7 @@ from tests.manifests.manifests import (
 from tests.support.certificates import Authority
 from tests.support.missing import unavailable
 from trunkline.settings import Settings, load_settings
+from trunkline.topics.acls import LAG_READER, rights_of
 from trunkline.topology import SERVICES, Topology
 
 #: The oldest and the newest that are promised.
@@ -119,6 +120,19 @@ def test_keda_resources_are_valid(keda_validator: Path) -> None:
     broken["spec"]["maxReplicaCount"] = "four"
     (refusal,) = keda_refusals(keda_validator, broken)
     assert "maxReplicaCount must be integer" in refusal
+
+
+def test_keda_may_ask_for_what_it_scales_on() -> None:
+    """The role of ``trunkline topics acls`` covers each trigger, and gives no event away."""
+    rights = rights_of(Topology(), LAG_READER).acls
+    assert {acl.operations for acl in rights} == {("Describe",)}
+    described = {(acl.resource, acl.name) for acl in rights}
+    for resource in resources():
+        if of_keda(resource) and resource["kind"] == "ScaledObject":
+            for trigger in resource["spec"]["triggers"]:
+                asked = trigger["metadata"]
+                assert ("group", asked["consumerGroup"]) in described
+                assert ("topic", asked["topic"]) in described
 
 
 def test_keda_scales_what_lags_up_to_its_partitions() -> None:

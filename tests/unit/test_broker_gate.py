@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from trunkline.delivery import gate as gates
 from trunkline.delivery.gate import BrokerGate
@@ -61,7 +62,7 @@ async def test_topics_and_rights_may_come_later(make, kind, caplog):
     await gate.on_start()
 
     assert gate.open
-    assert gate.waits_for == "two lines"
+    assert gate.waits_for == "waiting: two lines"
     assert [r.getMessage().rpartition("most: ")[2] for r in caplog.records] == [
         "one",
         "two\n  lines",
@@ -97,3 +98,48 @@ async def test_a_broker_that_goes_away_meanwhile_is_waited_for(make, caplog):
     assert gate.open
     assert time.monotonic() - began >= 5 * RETRY_S
     assert [r.getMessage() for r in caplog.records] == ["Kafka went away again: gone"]
+
+
+@pytest.mark.parametrize(("wait_s", "opens"), [(60, True), (0, False)])
+async def test_a_user_may_come_later_too(make, monkeypatch, wait_s, opens):
+    """Who is refused again and again: what was waited for is told, and not told any more after."""
+    refusals = [KafkaConnectionError()] * 6
+
+    async def answers(_):
+        if refusals:
+            raise refusals.pop()
+
+    async def no_answer(_):
+        return RefusedError("it refuses user 'engine'")
+
+    monkeypatch.setattr(gates, "answers", answers)
+    monkeypatch.setattr(gates, "no_answer", no_answer)
+    gate = make(wait_s)
+
+    if opens:
+        await gate.on_start()
+    else:
+        with pytest.raises(_EndedError, match="refuses user"):
+            await gate.on_start()
+
+    assert gate.open is opens
+
+
+async def test_an_outage_does_not_use_the_patience_up(make, monkeypatch):
+    """Topics are missing, Kafka is away for longer than that may take, and then they are there."""
+    away = [None, *[KafkaConnectionError()] * 30]
+
+    async def answers(_):
+        if away and (error := away.pop(0)):
+            raise error
+
+    async def no_answer(_):
+        return BrokerError("no connection")
+
+    monkeypatch.setattr(gates, "answers", answers)
+    monkeypatch.setattr(gates, "no_answer", no_answer)
+    gate = make(0.2, TopologyError("missing"), TopologyError("still missing"))
+
+    await gate.on_start()
+
+    assert gate.open

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from trunkline.cli.suggesting import SuggestingGroup
 from trunkline.connection import KafkaConnection
-from trunkline.errors import BrokerError, RefusedError
+from trunkline.errors import BrokerError
 from trunkline.settings import Settings, load_settings
 from trunkline.topics import ClusterTopic, Plan
 from trunkline.topics import apply as apply_topology
@@ -67,17 +67,23 @@ def plan(as_json: bool) -> None:
     type=click.FloatRange(0, 86_400),
     default=0.0,
     metavar="SECONDS",
-    help="How long to wait for a Kafka that does not answer yet.",
+    help="How long to wait for a Kafka that does not answer, or refuses, as yet.",
+)
+@click.option(
+    "--brokers",
+    type=click.IntRange(1),
+    default=1,
+    help="Do nothing before so many are there: with fewer than 3, topics get a single copy.",
 )
 @_json_option
-def apply(grow: bool, wait_s: float, as_json: bool) -> None:
+def apply(grow: bool, wait_s: float, brokers: int, as_json: bool) -> None:
     """Create missing topics and set settings back; never shrink or delete anything.
 
     Exit status 1 when a topic would have to shrink; all the rest is done nevertheless.
     """
     settings = load_settings()
     topology = Topology(settings.namespace)
-    result = asyncio.run(_apply(settings.connection, topology, grow=grow, wait_s=wait_s))
+    result = asyncio.run(_apply(settings.connection, topology, grow, wait_s, brokers))
     _show(result, settings, as_json=as_json, applied=True)
     _exit_for(result)
 
@@ -132,15 +138,15 @@ def acls(
 
 
 async def _apply(
-    connection: KafkaConnection, topology: Topology, *, grow: bool, wait_s: float
+    connection: KafkaConnection, topology: Topology, grow: bool, wait_s: float, brokers: int
 ) -> Plan:
     give_up_at = time.monotonic() + wait_s
     told = False
     while True:
         try:
+            if brokers > 1:
+                _require_brokers(await plan_topology(connection, topology), brokers)
             return await apply_topology(connection, topology, grow=grow)
-        except RefusedError:
-            raise  # it is there, and waiting does not help
         except BrokerError as error:
             if (left_s := give_up_at - time.monotonic()) <= 0:
                 raise
@@ -148,6 +154,12 @@ async def _apply(
                 click.echo(f"Waiting, for {left_s:.0f} s at most: {error}", err=True)
                 told = True
             await asyncio.sleep(min(_ASK_AGAIN_S, left_s))
+
+
+def _require_brokers(planned: Plan, brokers: int) -> None:
+    if planned.brokers < brokers:
+        text = f"Of {brokers} brokers (--brokers) {planned.brokers} have joined the cluster"
+        raise BrokerError(f"{text}. Start the others, or ask for fewer.")
 
 
 def _show(result: Plan, settings: Settings, *, as_json: bool, applied: bool) -> None:

@@ -40,10 +40,12 @@ class BrokerGate(Service):
 
     The web server is up before it, so that ``/health/ready`` can say that the worker waits.
 
+    What another one may mend, topics, rights and users that are missing, is waited for as well, for
+    ``TRUNKLINE_START_WAIT_S``; the broker without end.
+
     Attributes:
         open: Whether the broker has answered and the checks have passed.
-        checks: Raise when something is missing. Topics and rights may come yet: they are waited
-            for, ``TRUNKLINE_START_WAIT_S`` from the broker's first answer.
+        checks: Raise when something is missing.
         waits_for: What it waits for, in words for ``/health/ready``.
 
     """
@@ -53,26 +55,24 @@ class BrokerGate(Service):
     def __init__(self, settings: Settings, **options: Any) -> None:
         self._connection = settings.connection
         self._patience_s = settings.start_wait_s
+        self._give_up_at: float | None = None
         self._told = ""
         self.checks: list[Callable[[], Awaitable[None]]] = []
         self.open = False
-        self.waits_for = self._kafka = f"Kafka at {settings.connection}"
+        self.waits_for = f"waiting for Kafka at {settings.connection}"
         super().__init__(**options)
 
     async def on_start(self) -> None:
         """Wait for the broker, then run the checks; a check that fails for good ends us."""
-        give_up_at = None
         while not self.open:
             await self._wait_for_broker()
-            if give_up_at is None:
-                give_up_at = time.monotonic() + self._patience_s
             if self._is_stopping():
                 return
             try:
                 for check in self.checks:
                     await check()
             except (RefusedError, TopologyError) as error:
-                await self._wait_for_mend(error, give_up_at)
+                await self._wait_for_mend(error)
             except BrokerError as error:
                 self._tell("Kafka went away again: %s", error)
                 await asyncio.sleep(_RETRY_S)
@@ -80,19 +80,6 @@ class BrokerGate(Service):
                 abort(error)
             else:
                 self.open = True
-
-    async def _wait_for_mend(self, error: TrunklineError, give_up_at: float) -> None:
-        left_s = give_up_at - time.monotonic()
-        if left_s <= 0:
-            abort(error)
-        self._tell(f"Waiting, for {left_s:.0f} s at most: %s", error)
-        self.waits_for = " ".join(str(error).split())
-        await asyncio.sleep(min(_LOOK_AGAIN_S, left_s))
-
-    def _tell(self, text: str, error: TrunklineError) -> None:
-        if str(error) != self._told:
-            logger.warning(text, error)
-            self._told = str(error)
 
     async def _wait_for_broker(self) -> None:
         told, refused = False, 0
@@ -103,16 +90,34 @@ class BrokerGate(Service):
                 reason = await no_answer(self._connection)
                 refused = refused + 1 if isinstance(reason, RefusedError) else 0
                 if refused > _REFUSALS:
-                    abort(reason)
-                self.waits_for = self._kafka
+                    await self._wait_for_mend(reason)
+                    continue
+                if not refused:
+                    self._give_up_at = None  # an outage is nobody's mistake
                 if not told:
                     logger.warning("Waiting for Kafka: %s", reason)
                     told = True
+                    self.waits_for = f"waiting for Kafka at {self._connection}"
                 await asyncio.sleep(_RETRY_S)
             else:
                 if told:
                     logger.info("Kafka at %s answers", self._connection)
                 return
+
+    async def _wait_for_mend(self, error: TrunklineError) -> None:
+        if self._give_up_at is None:
+            self._give_up_at = time.monotonic() + self._patience_s
+        left_s = self._give_up_at - time.monotonic()
+        if left_s <= 0:
+            abort(error)
+        self._tell(f"Waiting, for {left_s:.0f} s at most: %s", error)
+        await asyncio.sleep(min(_LOOK_AGAIN_S, left_s))
+
+    def _tell(self, text: str, error: TrunklineError) -> None:
+        self.waits_for = f"waiting: {' '.join(str(error).split())}"
+        if str(error) != self._told:
+            logger.warning(text, error)
+            self._told = str(error)
 
     def _is_stopping(self) -> bool:
         root = self.beacon.root

@@ -121,12 +121,20 @@ def _administrating(topology: Topology) -> Iterable[Acl]:
 
 
 def _reading_lag(topology: Topology) -> Iterable[Acl]:
-    """Ends of topics and committed offsets: no event can be read with them."""
-    reads = {service.group: service.reads for service in topology.services if service.group}
-    for name in dict.fromkeys(name for names in reads.values() for name in names):
-        yield Acl("topic", topology.topic(name).name, ("Describe",))
-    for group in reads:
-        yield Acl("group", topology.real_name(group), ("Describe",))
+    """Ends of all that groups read, and their committed offsets: no event can be read with them."""
+    topics: list[Topic] = []
+    groups = []
+    for service in topology.services:
+        if service.group:
+            groups.append(topology.real_name(service.group))
+            topics += [topology.topic(name) for name in service.reads]
+            topics.append(topology.failures_topic(service.group))
+        if service.reads_dead_letters:
+            topics += [*topology.dead_letters_topics(), topology.dead_letter_actions_topic()]
+    for name in dict.fromkeys(topic.name for topic in topics):
+        yield Acl("topic", name, ("Describe",))
+    for group in groups:
+        yield Acl("group", group, ("Describe",))
 
 
 class _Collected:

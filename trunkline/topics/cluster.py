@@ -28,9 +28,8 @@ from aiokafka.protocol.admin import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from trunkline.connection import KafkaConnection
-from trunkline.errors import BrokerError, TopologyError
-from trunkline.topics.acls import TOPICS_ADMIN
-from trunkline.topics.connecting import check_addresses, quiet_aiokafka, why_no_answer
+from trunkline.errors import RefusedError, TopologyError
+from trunkline.topics.connecting import check_addresses, no_answer, quiet_aiokafka
 from trunkline.topics.difference import TopicPlan
 from trunkline.topics.protocol import (
     TOPIC_RESOURCE,
@@ -76,7 +75,7 @@ class Cluster:
             )
             if await self._is_answered():
                 return self
-        raise BrokerError(await why_no_answer(self._connection))
+        raise await no_answer(self._connection)
 
     async def __aexit__(
         self,
@@ -100,7 +99,7 @@ class Cluster:
                 return await self._read_from(node, names)
             except _NO_ANSWER:
                 continue  # this broker went away; another one may know
-        raise BrokerError(await why_no_answer(self._connection))
+        raise await no_answer(self._connection)
 
     async def read_everywhere(self, names: Sequence[str]) -> list[ClusterView]:
         """Read the named topics from each broker that answers; at least one view is returned.
@@ -118,7 +117,7 @@ class Cluster:
             elif not isinstance(outcome, _NO_ANSWER):
                 raise outcome
         if not views:
-            raise BrokerError(await why_no_answer(self._connection))
+            raise await no_answer(self._connection)
         return views
 
     async def create(self, topics: Sequence[TopicPlan]) -> None:
@@ -216,7 +215,7 @@ class Cluster:
                 return await self._ask(node, request, CHANGE_TIMEOUT_S)
             except _NO_ANSWER:
                 continue  # changes are idempotent together with the reading that follows
-        raise BrokerError(await why_no_answer(self._connection))
+        raise await no_answer(self._connection)
 
     async def _ask(self, node: int, request: Any, timeout_s: float = READ_TIMEOUT_S) -> Any:
         with quiet_aiokafka():
@@ -273,10 +272,7 @@ def _raise_for(what: str, topic: str, code: int, message: str | None) -> None:
         return
     error = for_code(code)
     reason = f"{error.message}: {message or error.description}"
-    raise TopologyError(f"Kafka refuses to {what} topic {topic}: {reason}{_mend(error)}")
-
-
-def _mend(error: type[Exception]) -> str:
-    if error is not TopicAuthorizationFailedError:
-        return ""
-    return f"; grant {TOPICS_ADMIN} its rights: trunkline topics acls -s {TOPICS_ADMIN} --apply"
+    text = f"Kafka refuses to {what} topic {topic}: {reason}"
+    if error is TopicAuthorizationFailedError:
+        raise RefusedError(f"{text}; see what this user needs: trunkline topics acls")
+    raise TopologyError(text)

@@ -184,9 +184,7 @@ async def test_a_failing_event_is_retried_becomes_a_dead_letter_and_is_redriven(
 
     def letters() -> list[dict[str, object]]:
         return [
-            row
-            for row in system.trunkline("dlq", "ls", "--letters", "--all")
-            if row["key"] == "drill-1"
+            row for row in system.trunkline("dlq", "ls", "--letters") if row["key"] == "drill-1"
         ]
 
     (letter,) = await eventually(letters, 120, what="the dead letter")
@@ -195,8 +193,7 @@ async def test_a_failing_event_is_retried_becomes_a_dead_letter_and_is_redriven(
 
     system.execute("drop trigger drill on registered_users")
     system.pod("dlq").run("trunkline", "dlq", "redrive", "--topic", REGISTERED, "--yes")
-    (letter,) = letters()
-    assert letter["status"] == "redriven"
+    assert letters() == []
     await eventually(lambda: count(system, "drill") == (1, 1), 120, what="the redriven event's row")
 
 

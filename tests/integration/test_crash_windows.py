@@ -17,7 +17,8 @@ from tests.support.offsets import wait_all_committed
 from tests.support.waiting import eventually
 from tests.support.worker import Worker
 
-OPTIONS = {"TRUNKLINE_RETRY_BACKOFF": "fixed:0.1"}
+#: Pods die again and again here, and each time the group waits for that long.
+OPTIONS = {"TRUNKLINE_RETRY_BACKOFF": "fixed:0.1", "TRUNKLINE_SESSION_TIMEOUT_S": 3}
 #: What the handler does with the events of each life, by the beginning of their key.
 ORDERS = [
     ("a", "fail-2"),

@@ -63,6 +63,6 @@ def _play_operation(operation, budget_s: float) -> None:
         if operation.method.upper() == "POST" and isinstance(case.body, dict):
             # The system is that of other tests as well: nothing is done to it.
             case.body["dry_run"] = True
-        case.call_and_validate(checks=CHECKS, timeout=15)
+        case.call_and_validate(checks=CHECKS, timeout=60)
 
     check()

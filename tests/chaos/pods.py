@@ -86,7 +86,7 @@ class Pod:
             self.deaths.append(f"{self.name} did not end 20 s after SIGTERM\n{self._worker.tail()}")
             self.kill()
             return
-        hard = code == 1 and _ENDED_HARD in self._worker.tail(1)
+        hard = code == 1 and _ENDED_HARD in self._worker.tail(20)
         excused = hard or code in {-signal.SIGTERM, -signal.SIGALRM}
         if code and (kafka_is_well or not excused):
             self.deaths.append(f"{self.name} ended with {code} on SIGTERM\n{self._worker.tail()}")

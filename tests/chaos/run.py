@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from aiokafka.errors import KafkaError
+
 from tests.chaos.events import Events
 from tests.chaos.evidence import (
     Evidence,
@@ -148,7 +150,7 @@ class Run:
             while time.monotonic() < give_up_at:
                 for pod in self._pods:
                     pod.look()
-                with suppress(TimeoutError):
+                with suppress(TimeoutError, KafkaError):
                     async with asyncio.timeout(60):
                         backlogs = await watch.backlogs()
                 if backlogs and not any(backlogs.values()):

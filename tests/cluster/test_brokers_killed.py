@@ -9,7 +9,7 @@ import pytest
 from tests.cluster.world import replicated
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(1200)]
 
 
 async def test_each_broker_and_the_controller_may_be_killed(world):

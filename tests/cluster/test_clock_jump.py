@@ -14,7 +14,7 @@ from tests.support.worker import ROOT
 from trunkline.delivery import failure
 from trunkline.verifying.workers import WorkerProcess
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(1200)]
 
 HOUR_S = 3600
 #: Retries after 0.5, 1 and 2 s (trunkline/soak/fates.py); and what a busy machine adds.

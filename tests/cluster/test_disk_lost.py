@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.world import replicated
 from trunkline.errors import BrokerError
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(1200)]
 
 NODE = 2
 

@@ -12,7 +12,7 @@ from models import UserRegistered
 from tests.support.waiting import eventually
 from trunkline.topology import AUTH_REGISTERED
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(1200)]
 
 LIST = 7
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cluster.world import replicated
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(1200)]
 
 
 async def test_the_cluster_may_be_restarted_broker_by_broker(world):

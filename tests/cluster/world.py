@@ -10,6 +10,8 @@ from collections import defaultdict
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
+from aiokafka.errors import KafkaError
+
 from tests.support.waiting import eventually
 from trunkline.broker import EmbeddedBroker
 from trunkline.connection import KafkaConnection
@@ -19,7 +21,7 @@ from trunkline.soak.load import Load
 from trunkline.soak.rest import all_open
 from trunkline.topology import AUTH_REGISTERED
 from trunkline.verifying.stage import Stage
-from trunkline.verifying.workers import WorkerProcess
+from trunkline.verifying.workers import WorkerError, WorkerProcess
 
 #: A pod that Kafka hears nothing of loses its partitions after this.
 SESSION_S = 6
@@ -142,9 +144,12 @@ class World:
 
     async def _is_at_rest(self) -> bool:
         topic = self.stage.topology.topic(AUTH_REGISTERED).name
-        ends = await self.stage.observer.ends(topic)
-        committed = await self.stage.committed("db-server", AUTH_REGISTERED)
-        retries = [(await pod.stats())["retries"] for pod in self.pods]
+        try:
+            ends = await self.stage.observer.ends(topic)
+            committed = await self.stage.committed("db-server", AUTH_REGISTERED)
+            retries = [(await pod.stats())["retries"] for pod in self.pods]
+        except (WorkerError, KafkaError):
+            return False  # somebody is too busy to answer
         waiting = sum(one["waiting"] + (one["lag"] or 0) for one in retries)
         return committed == sum(ends.values()) and waiting == 0 and all_open(retries)
 

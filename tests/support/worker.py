@@ -119,7 +119,7 @@ class Worker:
         status, body = await self.get("/stats")
         return body if status == 200 else {}
 
-    async def wait_ready(self, timeout_s: float = 60) -> None:
+    async def wait_ready(self, timeout_s: float = 120) -> None:
         """Wait until the group has given it its partitions."""
 
         async def ready() -> bool:
@@ -130,7 +130,7 @@ class Worker:
 
         await eventually(ready, timeout_s, f"{self.name} to be ready, see {self.log}")
 
-    async def wait_assigned(self, partitions: int, timeout_s: float = 60) -> None:
+    async def wait_assigned(self, partitions: int, timeout_s: float = 120) -> None:
         """Wait until it has so many partitions."""
 
         async def assigned() -> bool:

@@ -32,7 +32,7 @@ from trunkline.errors import TrunklineError
 from trunkline.verifying.environment import inherited_environment, project_root
 
 #: A worker takes 3 to 5 s to start on a free core; many of them start at once here.
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
 #: A worker ends itself within 9 s of SIGTERM (``TRUNKLINE_SHUTDOWN_TIMEOUT_S``).
 STOP_TIMEOUT_S = 15.0
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=5)

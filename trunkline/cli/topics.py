@@ -141,7 +141,7 @@ async def _apply(
     connection: KafkaConnection, topology: Topology, grow: bool, wait_s: float, brokers: int
 ) -> Plan:
     give_up_at = time.monotonic() + wait_s
-    told = False
+    told = ""
     while True:
         try:
             if brokers > 1:
@@ -150,9 +150,9 @@ async def _apply(
         except BrokerError as error:
             if (left_s := give_up_at - time.monotonic()) <= 0:
                 raise
-            if not told:
-                click.echo(f"Waiting, for {left_s:.0f} s at most: {error}", err=True)
-                told = True
+            if str(error) != told:
+                told = str(error)
+                click.echo(f"Waiting, for {left_s:.0f} s at most: {told}", err=True)
             await asyncio.sleep(min(_ASK_AGAIN_S, left_s))
 
 

@@ -19,12 +19,11 @@ from trunkline.connection import KafkaConnection
 from trunkline.security.options import security_options
 from trunkline.security.settings import SecuritySettings
 from trunkline.topics.acl_changes import grant
-from trunkline.topics.acls import ROLES, all_rights
+from trunkline.topics.acls import all_rights, principals
 from trunkline.topology import Topology
 from trunkline.verifying.stage import Stage
 
 _NODES = 3
-USERS = [*(service.name for service in Topology().services), *ROLES]
 _OAUTH = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
 _PROPERTIES = {
     # Tokens without a signature, as Kafka takes them unless told otherwise: for tests.
@@ -42,7 +41,7 @@ def secure_broker(folder: Path) -> EmbeddedBroker:
     ca_file = folder / "clients-ca.pem"
     if not ca_file.exists():
         Authority(folder, "clients-ca").issue("engine")
-    options = SecurityOptions(USERS, ca_file, _PROPERTIES)
+    options = SecurityOptions(principals(Topology()), ca_file, _PROPERTIES)
     return EmbeddedBroker(folder / "broker", port=0, nodes=_NODES, secure=options)
 
 

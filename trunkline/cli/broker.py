@@ -16,7 +16,7 @@ from trunkline.broker.logs import follow, last_lines
 from trunkline.cli.suggesting import SuggestingGroup
 from trunkline.errors import BrokerError
 from trunkline.settings import Settings, load_settings
-from trunkline.topics.acls import ROLES
+from trunkline.topics.acls import principals
 from trunkline.topology import Topology
 
 _directory = click.option(
@@ -72,7 +72,7 @@ def start(
         _say_external(settings, as_json)
         return
     began_at = time.monotonic()
-    options = SecurityOptions(_users()) if secure else None
+    options = SecurityOptions(principals(Topology())) if secure else None
     embedded = EmbeddedBroker.of(settings, int(nodes) if nodes else None, options)
     started = embedded.start(reset=reset, say=lambda line: click.echo(line, err=True))
     if as_json:
@@ -140,10 +140,6 @@ def logs(directory: Path | None, node: int, lines: int, following: bool) -> None
             click.echo(line)
     except KeyboardInterrupt:
         return
-
-
-def _users() -> list[str]:
-    return [*(service.name for service in Topology().services), *ROLES]
 
 
 def _settings(directory: Path | None, port: int | None = None) -> Settings:

@@ -43,8 +43,12 @@ class Rights(NamedTuple):
 
 def all_rights(topology: Topology) -> list[Rights]:
     """Return the rights of every service and of every role."""
-    names = [service.name for service in topology.services]
-    return [rights_of(topology, name) for name in (*names, *ROLES)]
+    return [rights_of(topology, who) for who in principals(topology)]
+
+
+def principals(topology: Topology) -> list[str]:
+    """Return every service and every role, by the names that they have in Kafka."""
+    return [*(service.name for service in topology.services), *ROLES]
 
 
 def rights_of(topology: Topology, who: str) -> Rights:

@@ -144,9 +144,7 @@ async def _apply(
     told = ""
     while True:
         try:
-            if brokers > 1:
-                _require_brokers(await plan_topology(connection, topology), brokers)
-            return await apply_topology(connection, topology, grow=grow)
+            return await apply_topology(connection, topology, grow=grow, brokers=brokers)
         except BrokerError as error:
             if (left_s := give_up_at - time.monotonic()) <= 0:
                 raise
@@ -154,12 +152,6 @@ async def _apply(
                 told = str(error)
                 click.echo(f"Waiting, for {left_s:.0f} s at most: {told}", err=True)
             await asyncio.sleep(min(_ASK_AGAIN_S, left_s))
-
-
-def _require_brokers(planned: Plan, brokers: int) -> None:
-    if planned.brokers < brokers:
-        text = f"Of {brokers} brokers (--brokers) {planned.brokers} have joined the cluster"
-        raise BrokerError(f"{text}. Start the others, or ask for fewer.")
 
 
 def _show(result: Plan, settings: Settings, *, as_json: bool, applied: bool) -> None:

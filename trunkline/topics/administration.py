@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from trunkline.connection import KafkaConnection
-from trunkline.errors import TopologyError
+from trunkline.errors import BrokerError, TopologyError
 from trunkline.topics.cluster import Cluster
 from trunkline.topics.comparison import plan_topics
 from trunkline.topics.difference import Plan, TopicPlan
@@ -40,7 +40,9 @@ async def plan(connection: KafkaConnection, topology: Topology) -> Plan:
     return plan_topics(topology, await read_topics(connection, topology))
 
 
-async def apply(connection: KafkaConnection, topology: Topology, *, grow: bool = False) -> Plan:
+async def apply(
+    connection: KafkaConnection, topology: Topology, *, grow: bool = False, brokers: int = 1
+) -> Plan:
     """Create what is missing, set settings back and, on request, add partitions.
 
     Never shrinks, deletes or moves anything, may be repeated, and may run in several processes at
@@ -50,17 +52,21 @@ async def apply(connection: KafkaConnection, topology: Topology, *, grow: bool =
         connection: How to reach Kafka.
         topology: What is declared.
         grow: Whether to add the partitions that are declared and missing.
+        brokers: With fewer in the cluster nothing is done.
 
     Returns:
         The plan as it was at first, with what has been done marked as done.
 
     Raises:
-        BrokerError: No broker answers within a few seconds.
+        BrokerError: No broker answers within a few seconds, or there are too few.
         TopologyError: Kafka refuses a change, or does not show it in time.
 
     """
     async with Cluster(connection) as cluster:
         view = await cluster.read(_names(topology))
+        if view.brokers < brokers:
+            text = f"Of {brokers} brokers (--brokers) {view.brokers} have joined the cluster"
+            raise BrokerError(f"{text}. Start the others, or ask for fewer.")
         first = now = plan_topics(topology, view, grow=grow)
         deadline = time.monotonic() + SETTLE_TIMEOUT_S
         while steps := now.steps(grow=grow):

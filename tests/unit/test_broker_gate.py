@@ -143,3 +143,26 @@ async def test_an_outage_does_not_use_the_patience_up(make, monkeypatch):
     await gate.on_start()
 
     assert gate.open
+
+
+async def test_it_says_what_it_waits_for_now(make, monkeypatch):
+    """A user was missing, and then Kafka went away altogether."""
+    reasons = [*[RefusedError("it refuses user 'engine'")] * 3, *[BrokerError("no connection")] * 2]
+    said = []
+
+    async def answers(_):
+        said.append(gate.waits_for)
+        if reasons:
+            raise KafkaConnectionError
+
+    async def no_answer(_):
+        return reasons.pop(0)
+
+    monkeypatch.setattr(gates, "answers", answers)
+    monkeypatch.setattr(gates, "no_answer", no_answer)
+    gate = make(60)
+
+    await gate.on_start()
+
+    assert said[3] == "waiting: it refuses user 'engine'"
+    assert said[4].startswith("waiting for Kafka at ")

@@ -29,7 +29,7 @@ from trunkline.topics.connecting import no_answer, quiet_aiokafka
 logger = logging.getLogger(__name__)
 
 _RETRY_S = 0.5
-#: What another one mends: topics, rights.
+#: What another one mends: topics, rights, users.
 _LOOK_AGAIN_S = 2.0
 #: A broker that starts may not know its users yet: only who refuses us again and again means it.
 _REFUSALS = 2
@@ -94,10 +94,10 @@ class BrokerGate(Service):
                     continue
                 if not refused:
                     self._give_up_at = None  # an outage is nobody's mistake
+                self.waits_for = f"waiting for Kafka at {self._connection}"
                 if not told:
                     logger.warning("Waiting for Kafka: %s", reason)
                     told = True
-                    self.waits_for = f"waiting for Kafka at {self._connection}"
                 await asyncio.sleep(_RETRY_S)
             else:
                 if told:

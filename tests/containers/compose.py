@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import yaml
 from docker.models.containers import Container
 from testcontainers.compose import DockerCompose
 
-from tests.containers.pod import Pod, output_of
+from tests.containers.pod import Pod, ask, run
 from trunkline.broker import find_free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +28,7 @@ _PORTS = (
     *("KAFKA_1_PORT", "KAFKA_2_PORT", "KAFKA_3_PORT", "AUTH_SERVICE_PORT", "ORDER_SERVICE_PORT"),
     *("WEB_SERVICE_PORT", "MOBILE_SERVICE_PORT", "DLQ_PORT", "CONSOLE_PORT"),
 )
-_ASKED_AT_MOST = 5
+_PSQL = ("psql", "-U", "trunkline", "-AtqF", "\t", "-v", "ON_ERROR_STOP=1", "-c")
 #: A process's own, and the next run's again, which removes what a killed one left behind.
 _PROJECT = f"trunkline-test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 
@@ -96,28 +97,18 @@ class System:
         return pod
 
     def sql(self, query: str) -> list[list[str]]:
-        """Return a query's rows in PostgreSQL.
-
-        No rows may be no output, so psql's last line tells that nothing was lost.
-        """
-        for _ in range(_ASKED_AT_MOST):
-            *lines, last = self._psql(query, "\\echo whole").splitlines() or [""]
-            if last == "whole":
-                return [line.split("\t") for line in lines]
-        raise AssertionError(f"Docker lost what psql printed, {_ASKED_AT_MOST} times")
+        """Return a query's rows in PostgreSQL."""
+        (postgres,) = self.containers("postgres")
+        return [line.split("\t") for line in ask(postgres, *_PSQL, query).splitlines()]
 
     def execute(self, statement: str) -> None:
         """Run a statement in PostgreSQL that returns nothing."""
-        self._psql(statement)
-
-    def _psql(self, *commands: str) -> str:
         (postgres,) = self.containers("postgres")
-        command = ["psql", "-U", "trunkline", "-AtqF", "\t", "-v", "ON_ERROR_STOP=1"]
-        return output_of(postgres, *command, *(f"--command={c}" for c in commands))
+        run(postgres, *_PSQL, statement)
 
     def trunkline(self, *arguments: str) -> Any:
         """Run a command of ``trunkline`` in the dlq pod; return the JSON that it prints."""
-        return self.pod("dlq").run_json("trunkline", *arguments, "--json")
+        return json.loads(self.pod("dlq").ask("trunkline", *arguments, "--json"))
 
     def print_logs(self) -> None:
         """Print the last lines of every container."""

@@ -14,17 +14,27 @@ from docker.models.containers import Container
 
 WEB_PORT = 6066
 _ASKED_AT_MOST = 5
+_WHOLE = "whole"
 
 
-def output_of(container: Container, *command: str) -> str:
-    """Run a command in a container; return what it printed.
-
-    On a busy machine Docker may lose all that a short command printed, and still say that it went
-    well: who needs the output runs the command again.
-    """
+def run(container: Container, *command: str) -> str:
+    """Run a command in a container, once; return what it printed, unless Docker lost it."""
     code, printed = container.exec_run(list(command))
     assert code == 0, printed.decode()
     return printed.decode()
+
+
+def ask(container: Container, *command: str) -> str:
+    """Run a command in a container that may be run again; return all that it printed.
+
+    On a busy machine Docker may lose what a short command printed, and still say that it went
+    well: a last word tells that nothing is missing.
+    """
+    for _ in range(_ASKED_AT_MOST):
+        printed = run(container, "sh", "-c", f'"$@" && echo {_WHOLE}', "sh", *command)
+        if printed.endswith(f"{_WHOLE}\n"):
+            return printed.removesuffix(f"{_WHOLE}\n")
+    raise AssertionError(f"Docker lost what {command} printed, {_ASKED_AT_MOST} times")
 
 
 class Pod:
@@ -90,16 +100,13 @@ class Pod:
         self.container.reload()
         return self.container.attrs["State"]["Health"]["Status"]
 
-    def run(self, *command: str) -> str:
-        """Run a command inside; return what it printed."""
-        return output_of(self.container, *command)
+    def run(self, *command: str) -> None:
+        """Run a command inside, once."""
+        run(self.container, *command)
 
-    def run_json(self, *command: str) -> Any:
-        """Run a command inside that may be run again; return the JSON that it printed."""
-        for _ in range(_ASKED_AT_MOST):
-            if printed := self.run(*command):
-                return json.loads(printed)
-        raise AssertionError(f"Docker lost what {command} printed, {_ASKED_AT_MOST} times")
+    def ask(self, *command: str) -> str:
+        """Run a command inside that may be run again; return what it printed."""
+        return ask(self.container, *command)
 
     def kill(self) -> None:
         """Send SIGKILL to all of it; Docker does not start it again by itself then."""
